@@ -1,0 +1,59 @@
+# Two commands matter: `make run` and `make test`. Both do all the set-up themselves.
+# Set-up is idempotent: each step leaves a stamp that depends on what it installs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Debian's own interpreter first: the GStreamer bindings of the simulator are built for it.
+PYTHON := $(firstword $(wildcard /usr/bin/python3.11) python3.11)
+PORT ?= 8000
+DATA ?= var/demo
+
+.PHONY: help setup run test test-all check bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
+
+setup: $(VENV)/.system $(VENV)/.wheels node_modules/.installed ## system packages, virtual environment, wheels, front-end files
+
+$(VENV)/.system: setup-system.sh
+	bash setup-system.sh
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.wheels: $(VENV)/.system requirements-dev.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+node_modules/.installed: $(VENV)/.system package.json package-lock.json
+	npm ci --silent --no-audit --no-fund
+	touch $@
+
+run: setup ## the product on embedded defaults: seven simulated rooms, agents, server, retention
+	exec $(BIN)/protokol demo --port $(PORT) --data $(DATA)
+
+check: setup ## ruff, mypy strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## everything but what is too slow for 15 minutes
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: check ## soak, long faults, everything
+	$(BIN)/python -m pytest
+
+bench: setup ## side by side against peers; prints ratios
+	$(BIN)/python -m bench capture --json
+
+lock: $(VENV)/.wheels ## pins the whole dependency tree, with hashes and without index lines
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+
+clean: ## removes what set-up and runs have made
+	rm -rf $(VENV) node_modules var .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that Protokol needs, when root or sudo is at hand; else says which are missing.
+# Why each is here:
+#   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-{base,good,bad}   the simulated camera is a real RTSP server
+#   ffmpeg                    the peer of the benchmarks, and the independent decoder of the tests
+#   chromium fonts-dejavu     the browser tests look at real pages
+#   nodejs npm                front-end files
+#   systemd                   systemd-analyze checks the units
+set -euo pipefail
+
+PACKAGES=(
+  python3.11 python3.11-venv
+  gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+  ffmpeg chromium fonts-dejavu-core systemd
+)
+# A Node.js of another origin is as good; Debian's npm would clash with it.
+command -v node >/dev/null && command -v npm >/dev/null || PACKAGES+=(nodejs npm)
+
+missing=()
+for package in "${PACKAGES[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    as_root=(sudo -n)
+  else
+    echo "Protokol needs these Debian packages, and neither root nor sudo is at hand:" >&2
+    printf '  %s\n' "${missing[@]}" >&2
+    echo "Ask an administrator to run:  apt-get install --no-install-recommends ${missing[*]}" >&2
+    exit 1
+  fi
+fi
+echo "Installing Debian packages: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
