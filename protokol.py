@@ -1,5 +1,6 @@
 """The front door: one `protokol` command. Sub-commands are imported only when they are called, so
-that `protokol agent run` on a room host never touches a database or a web framework."""
+that `protokol agent run` on a room host never touches a database or a web framework.
+"""
 
 from __future__ import annotations
 

@@ -70,5 +70,5 @@ def local_date(instant_us: int, zone: str) -> date:
 
 
 def local_midnight_us(day: date, zone: str) -> int:
-    """The instant that begins the local date. Where midnight is skipped by a clock change, its first instant."""
+    """The instant that begins the local date; its first instant where a clock change skips midnight."""
     return to_us(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC))

@@ -84,7 +84,8 @@ class ClockStatement(_Strict):
 
 class TrackStatement(_Strict):
     """One track of a segment. Media time is in ticks of `timescale`; `start_ticks` is the first
-    presentation time, `duration_ticks` the sum of sample durations."""
+    presentation time, `duration_ticks` the sum of sample durations.
+    """
 
     track: Literal["video", "audio"]
     codec: Annotated[str, Field(max_length=32)]
@@ -179,7 +180,8 @@ def canonical(document: dict[str, Any]) -> bytes:
 
 class SignedManifest:
     """A manifest with its signature: `encoded` is the canonical JSON with the member `signature`
-    (base64 of Ed25519 over the canonical JSON without it); `sha256` of `encoded` links the chain."""
+    (base64 of Ed25519 over the canonical JSON without it); `sha256` of `encoded` links the chain.
+    """
 
     __slots__ = ("encoded", "manifest", "signature")
 
