@@ -1,0 +1,138 @@
+"""The live rooms file, versioned: agents work by the version they were handed, and the archive judges
+each segment by the version that its manifest names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from archive import custody
+from archive.models import RoomDay, RoomsVersion
+from recorder.errors import ConfigurationError
+from recorder.instants import local_date, parse_date
+from recorder.intervals import Interval, intersect, merge
+from recorder.keyfile import SignedConfiguration
+from recorder.manifest import canonical
+from recorder.rooms import RoomConfiguration, RoomsFile, parse_rooms, shipped_rooms_text
+from recorder.working_hours import windows
+
+# Before and after every instant that occurs.
+_EVER = 2**53
+
+
+class Configurations:
+    """Versions of the rooms file, parsed once each. Safe to share between threads."""
+
+    def __init__(self, server_key: Ed25519PrivateKey) -> None:
+        self._server_key = server_key
+        self._parsed: dict[int, RoomsFile] = {}
+
+    def current(self, session: Session) -> tuple[int, RoomsFile]:
+        """Raises ConfigurationError before the first version."""
+        version = session.scalar(select(func.max(RoomsVersion.version)))
+        if version is None:
+            raise ConfigurationError(
+                "the archive has no rooms yet; `protokol serve` reads them from ROOMS_FILE"
+            )
+        return version, self.at(session, version)
+
+    def at(self, session: Session, version: int) -> RoomsFile:
+        """Raises ConfigurationError for a version that never was."""
+        if version not in self._parsed:
+            row = session.get(RoomsVersion, version)
+            if row is None:
+                raise ConfigurationError(f"there is no version {version} of the rooms file")
+            self._parsed[version] = parse_rooms(row.text, f"rooms.yaml (version {version})")
+        return self._parsed[version]
+
+    def room(self, session: Session, room_id: str, version: int | None = None) -> RoomConfiguration:
+        """Raises UnknownRoomError, ConfigurationError."""
+        if version is None:
+            version, rooms = self.current(session)
+        else:
+            rooms = self.at(session, version)
+        return rooms.configuration(room_id, version)
+
+    def signed(self, session: Session, room_id: str) -> SignedConfiguration:
+        """What an agent is handed: canonical JSON of the room's configuration, signed by the server."""
+        text = canonical(self.room(session, room_id).model_dump(mode="json")).decode()
+        signature = self._server_key.sign(text.encode())
+        return SignedConfiguration(configuration=text, signature=base64.b64encode(signature).decode())
+
+    def publish(self, session: Session, text: str, author: str, now_us: int) -> int:
+        """Make `text` the rooms file in force; returns its version.
+
+        Room-days from today on freeze their windows anew: what has passed stays as it was in force.
+        Raises RoomsFileError, and changes nothing, for a file that is wrong.
+        """
+        rooms = parse_rooms(text)
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        row = RoomsVersion(text=text, sha256=sha256, author=author, created_us=now_us)
+        session.add(row)
+        session.flush()
+        self._refreeze(session, rooms, row.version, now_us)
+        custody.append(
+            session,
+            custody.Event(
+                "configuration_changed",
+                author,
+                now_us,
+                subject=f"configuration:{row.version}",
+                details={"sha256": sha256},
+            ),
+        )
+        return row.version
+
+    def _refreeze(self, session: Session, rooms: RoomsFile, version: int, now_us: int) -> None:
+        today = local_date(now_us, rooms.council.timezone).isoformat()
+        known = {room.id for room in rooms.rooms}
+        days = session.scalars(
+            select(RoomDay)
+            .where(RoomDay.date >= today, RoomDay.state == "open", RoomDay.room.in_(known))
+            .order_by(RoomDay.room, RoomDay.date)
+            .with_for_update()
+        )
+        for day in days:
+            configuration = rooms.configuration(day.room, version)
+            before = intersect(frozen_windows(day), [Interval(0, now_us)])
+            after = intersect(windows(configuration, parse_date(day.date)), [Interval(now_us, _EVER)])
+            day.windows = encode_windows(merge([*before, *after]))
+            day.configuration_version = version
+            day.revision += 1
+
+
+def frozen_windows(day: RoomDay) -> tuple[Interval, ...]:
+    return tuple(Interval(start, end) for start, end in json.loads(day.windows))
+
+
+def encode_windows(intervals: tuple[Interval, ...]) -> str:
+    return json.dumps([[each.start_us, each.end_us] for each in intervals])
+
+
+def read_live_file(path: Path) -> str:
+    """The live rooms file's text; the shipped seed is put there where none is. Raises ConfigurationError."""
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(shipped_rooms_text(), "utf-8")
+            temporary.rename(path)
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the rooms file {path}: {error}") from error
+
+
+def is_in_force(session: Session, text: str) -> bool:
+    """Whether the newest version is exactly this text."""
+    newest = session.execute(
+        select(RoomsVersion.sha256).order_by(RoomsVersion.version.desc()).limit(1)
+    ).scalar_one_or_none()
+    return newest == hashlib.sha256(text.encode()).hexdigest()

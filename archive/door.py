@@ -1,0 +1,184 @@
+"""The door to footage: who may open which interval, on what ground, and why nothing is there.
+
+Everything that shows, exports or hands out footage goes through `resolve`; the rule of invariant 6
+is asked here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive import room_days, search
+from archive.configuration import Configurations
+from archive.models import Certificate, Hold, Request, RoomDay, SampleIndex, Segment
+from archive.mp4.index import SegmentIndex
+from archive.mp4.virtual import Piece
+from recorder.errors import ProtokolError
+from recorder.instants import format_instant
+from recorder.intervals import Interval
+from recorder.working_hours import next_window, windows_between
+
+GroundKind = Literal["request", "hold", "fault_check", "audit"]
+_GROUND = re.compile(r"(request|hold|fault_check|audit)(?::([A-Za-z0-9-]{1,32}))?")
+
+
+class GroundError(ProtokolError):
+    """No ground was given for opening footage, or one that does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Why footage is opened: `request:NUMBER`, `hold:ID`, `fault_check`, `audit`."""
+
+    kind: GroundKind
+    reference: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Ground:
+        """Raises GroundError that lists the grounds."""
+        match = _GROUND.fullmatch(text)
+        kinds = {"request": True, "hold": True, "fault_check": False, "audit": False}
+        if match is None or kinds[match[1]] != (match[2] is not None):
+            raise GroundError("say why the footage is opened: request:NUMBER, hold:ID, fault_check or audit")
+        kind: Any = match[1]
+        return cls(kind, match[2])
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.reference}" if self.reference else self.kind
+
+
+class NoFootageError(ProtokolError):
+    """Nothing can be shown of the interval. `code` tells why:
+
+    `outside_hours` (details: next_window), `gap` (gaps), `purged` (certificate, purged_us),
+    `expired` (due_us: past retention, held for another purpose or awaiting destruction tonight),
+    `future`, `not_arrived` (within minutes), `nothing` (recorded nowhere, no cause known).
+    """
+
+    def __init__(self, code: str, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.details = details
+
+
+def resolve(
+    session: Session,
+    configurations: Configurations,
+    room: str,
+    interval: Interval,
+    ground: Ground,
+    now_us: int,
+    source: str | None = None,
+) -> list[Piece]:
+    """The stored segments that overlap the interval and may be opened on this ground, in order.
+
+    `room` is an id; `source` defaults to the room's first camera. Past the due midnight a segment
+    opens only for the purpose of a hold that covers it. Raises NoFootageError, GroundError,
+    UnknownRoomError.
+    """
+    configuration = configurations.room(session, room)
+    source = source or configuration.room.cameras[0].name
+    allowed = _HeldFor(session, ground)
+    pieces, refused_day = [], None
+    days: dict[str, RoomDay] = {}
+    for row in search.segments(session, room, interval, source):
+        day = days.setdefault(row.date, room_days.peek(session, configurations, room, row.date))
+        if now_us >= day.due_us and not allowed.covers(row):
+            refused_day = day
+            continue
+        index = session.get(SampleIndex, row.id)
+        if index is not None:
+            sample_index = SegmentIndex.from_bytes(index.encoded)
+            pieces.append(Piece(row.object_name, sample_index, row.start_us, row.end_us, row.run))
+    if not pieces:
+        raise _explain(session, configurations, room, interval, refused_day, now_us)
+    return pieces
+
+
+class _HeldFor:
+    """The holds whose purpose the ground is."""
+
+    def __init__(self, session: Session, ground: Ground) -> None:
+        self._holds: list[Hold] = []
+        statement = select(Hold).where(Hold.released_us.is_(None))
+        if ground.kind == "hold":
+            number = int(ground.reference or 0) if (ground.reference or "").isdigit() else 0
+            self._holds = list(session.scalars(statement.where(Hold.id == number)))
+            if not self._holds:
+                raise GroundError(f"there is no hold {ground.reference} in force")
+        elif ground.kind == "request":
+            request_id = session.scalar(select(Request.id).where(Request.number == ground.reference))
+            if request_id is None:
+                raise GroundError(f"there is no request {ground.reference}")
+            self._holds = list(session.scalars(statement.where(Hold.request_id == request_id)))
+
+    def covers(self, segment: Segment) -> bool:
+        return any(
+            hold.room == segment.room and hold.start_us < segment.end_us and segment.start_us < hold.end_us
+            for hold in self._holds
+        )
+
+
+def _explain(
+    session: Session,
+    configurations: Configurations,
+    room: str,
+    interval: Interval,
+    refused_day: RoomDay | None,
+    now_us: int,
+) -> NoFootageError:
+    """Why nothing of the interval can be shown: the first reason that holds, the most final one first."""
+    configuration = configurations.room(session, room)
+    zone = configuration.timezone
+    date = room_days.days_of(interval, zone)[0]
+    day = refused_day or room_days.peek(session, configurations, room, date)
+    if day.state == "purged" and refused_day is None:
+        return _purged(session, day)
+    if now_us >= day.due_us:
+        since = format_instant(day.due_us, zone)
+        return NoFootageError(
+            "expired",
+            f"the recording of {day.date} may no longer be opened since {since}",
+            due_us=day.due_us,
+            date=day.date,
+        )
+    if interval.start_us >= now_us:
+        return NoFootageError("future", "the interval lies in the future")
+    if not windows_between(configuration, interval):
+        upcoming = next_window(configuration, interval.start_us)
+        message = "the interval lies outside the recording hours"
+        if upcoming:
+            message += f"; the next ones begin at {format_instant(upcoming.start_us, zone)}"
+        return NoFootageError("outside_hours", message, next_window=upcoming)
+    return _missing(search.coverage(session, configurations, room, date, now_us), interval)
+
+
+def _purged(session: Session, day: RoomDay) -> NoFootageError:
+    certificate = session.scalar(
+        select(Certificate.id)
+        .where(Certificate.room == day.room, Certificate.date == day.date)
+        .order_by(Certificate.id.desc())
+        .limit(1)
+    )
+    return NoFootageError(
+        "purged",
+        f"the recording of {day.date} was destroyed; certificate {certificate or 'in preparation'}",
+        certificate=certificate,
+        purged_us=day.purged_us,
+        date=day.date,
+    )
+
+
+def _missing(facts: search.Coverage, interval: Interval) -> NoFootageError:
+    touching = [gap for gap in facts.gaps if interval.overlaps(Interval(gap.start_us, gap.end_us))]
+    if touching:
+        causes = ", ".join(dict.fromkeys(gap.cause for gap in touching))
+        return NoFootageError("gap", f"nothing was recorded then: {causes}", gaps=touching)
+    if any(each.overlaps(interval) for each in facts.pending):
+        return NoFootageError("not_arrived", "the recording has not arrived yet; try again in two minutes")
+    return NoFootageError("nothing", "nothing was recorded then, and no cause is known")

@@ -1,0 +1,392 @@
+"""Taking segments and gap records in: the *Accept* procedure of the design.
+
+The manifest comes first, the body after. Bytes flow into a temporary object while no lock is held;
+then one short transaction locks the room-day, looks again and writes the index row and the custody
+event. Only after that is anything acknowledged. What cannot be accepted is kept in quarantine, and
+told so: every terminal answer means that the archive has the bytes, or that the law forbids it to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive import custody, enrolment, room_days
+from archive.models import (
+    ChainLink,
+    Enrolment,
+    Gap,
+    Quarantine,
+    RoomDay,
+    SampleIndex,
+    Segment,
+    SegmentManifestRow,
+)
+from archive.mp4.boxes import Mp4Error
+from archive.mp4.reader import read_index
+from archive.store import ObjectWriter, object_name
+from archive.system import Archive
+from recorder.errors import ConfigurationError, ProtokolError
+from recorder.instants import US_PER_MINUTE, format_instant, local_date
+from recorder.intervals import subtract
+from recorder.manifest import (
+    MAX_SEGMENT_US,
+    GapManifest,
+    ManifestError,
+    SegmentManifest,
+    SignedManifest,
+    decode_header,
+)
+from recorder.working_hours import windows_between
+
+Outcome = Literal["accepted", "quarantined", "expired"]
+# A room host's clock may be wrong; footage from the future is not believed beyond this.
+MAX_AHEAD_US = 5 * US_PER_MINUTE
+# 120 s at 60 Mbit/s: more than any camera sends here, and a bound for a hostile agent.
+MAX_BODY_BYTES = 900 * 2**20
+
+
+class DigestMismatchError(ProtokolError):
+    """The body is not what its manifest says: altered or cut on the way. Nothing was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A terminal answer: the agent may forget the segment. `again` tells a repeated acknowledgement."""
+
+    outcome: Outcome
+    reason: str = ""
+    again: bool = False
+
+
+class Ingest:
+    """Takes in what enrolled agents send. Safe to share between threads; each Upload belongs to one."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+
+    def begin(
+        self, room_id: str, token: str, segment_id: str, header: str, now_us: int, *, damaged: bool = False
+    ) -> Upload | Answer:
+        """Look at the manifest before the body. An Answer means that the body is not wanted.
+
+        `damaged`: the agent knows that the file no longer matches its manifest; it goes to
+        quarantine. Raises NotEnrolledError, StoreError, StoreFullError.
+        """
+        with self.archive.database.reading() as session:
+            agent = enrolment.authenticate(session, room_id, token)
+            try:
+                signed = decode_header(header)
+                refusal = self._judge(session, agent, segment_id, signed, now_us)
+            except ManifestError as error:
+                signed, refusal = None, str(error)
+            if signed is not None:
+                answer = self._answer_now(session, signed, now_us) if refusal is None else None
+                if answer is not None:
+                    return answer
+        if refusal is None and damaged:
+            refusal = "the agent says that the file was damaged on its disk"
+        upload = Upload(self.archive, agent, segment_id, signed, refusal, header, now_us)
+        if upload.expects_bytes or refusal is not None:
+            return upload
+        return upload.finish(now_us)
+
+    def _judge(
+        self, session: Session, agent: Enrolment, segment_id: str, signed: SignedManifest, now_us: int
+    ) -> str | None:
+        """Why this manifest is refused, or None. Raises ManifestError for a wrong signature."""
+        manifest = signed.manifest
+        if (manifest.room, manifest.enrolment, manifest.segment_id) != (agent.room, agent.id, segment_id):
+            return "the manifest names another room, enrolment or segment than the address"
+        signed.verify(enrolment.public_key(agent))
+        if manifest.end_us > now_us + MAX_AHEAD_US:
+            return f"recorded in the future ({format_instant(manifest.end_us)}): the room's clock is wrong"
+        try:
+            configuration = self.archive.configurations.room(
+                session, manifest.room, manifest.configuration_version
+            )
+        except ConfigurationError as error:
+            return str(error)
+        if manifest.source not in {camera.name for camera in configuration.room.cameras}:
+            return f"configuration {configuration.version} knows no source {manifest.source}"
+        outside = subtract([manifest.interval], windows_between(configuration, manifest.interval))
+        if outside:
+            return (
+                f"outside the recording windows of configuration {configuration.version}: "
+                f"{format_instant(outside[0].start_us)} to {format_instant(outside[0].end_us)}"
+            )
+        return None
+
+    def _answer_now(self, session: Session, signed: SignedManifest, now_us: int) -> Answer | None:
+        """The terminal answer that needs no body: taken in before, or past its retention."""
+        manifest = signed.manifest
+        link = session.scalars(
+            select(ChainLink).where(ChainLink.manifest_id == manifest.segment_id)
+        ).one_or_none()
+        if link is not None and link.manifest_sha256 == signed.sha256:
+            return Answer("accepted", again=True)
+        date = local_date(manifest.start_us, self.archive.timezone(session)).isoformat()
+        day = room_days.peek(session, self.archive.configurations, manifest.room, date)
+        if not room_days.may_keep(session, day, manifest.interval, now_us):
+            return _expired(day)
+        return None
+
+
+class Upload:
+    """One body on its way. Call write() for its bytes, then finish() or abort()."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        agent: Enrolment,
+        segment_id: str,
+        signed: SignedManifest | None,
+        refusal: str | None,
+        header: str,
+        now_us: int,
+    ) -> None:
+        self._archive, self._agent, self._segment_id = archive, agent, segment_id
+        self._signed, self._refusal, self._header = signed, refusal, header
+        with archive.database.reading() as session:
+            self._zone = archive.timezone(session)
+        start_us = signed.manifest.start_us if signed and refusal is None else now_us
+        self._date = local_date(start_us, self._zone).isoformat()
+        manifest = signed.manifest if signed else None
+        self._media_bytes = manifest.media_bytes if isinstance(manifest, SegmentManifest) else 0
+        self._expected_bytes = self._media_bytes + len(signed.box) if signed and self._media_bytes else 0
+        self._media_sha, self._file_sha = hashlib.sha256(), hashlib.sha256()
+        self._tail = bytearray()
+        self._received = 0
+        self._writer: ObjectWriter | None = None
+        if self.expects_bytes or refusal is not None:
+            self._writer = archive.store.writer(self._name())
+
+    @property
+    def expects_bytes(self) -> bool:
+        return self._expected_bytes > 0
+
+    def _name(self) -> str:
+        """Bears the manifest's digest: another segment under the same id never meets this object."""
+        sha256 = self._signed.sha256 if self._signed else hashlib.sha256(self._header.encode()).hexdigest()
+        return object_name(self._agent.room, self._date, f"{self._segment_id}-{sha256[:16]}")
+
+    def write(self, data: bytes) -> None:
+        """Raises DigestMismatchError for more bytes than the manifest states, StoreError, StoreFullError."""
+        limit = MAX_BODY_BYTES if self._refusal is not None else self._expected_bytes
+        if self._received + len(data) > limit:
+            self.abort()
+            raise DigestMismatchError(f"the body is longer than the {limit} bytes that were expected")
+        if self._writer is not None:
+            self._writer.write(data)
+        self._file_sha.update(data)
+        media = data[: max(0, self._media_bytes - self._received)]
+        self._media_sha.update(media)
+        if self._refusal is None:
+            self._tail += data[len(media) :]
+        self._received += len(data)
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.abort()
+
+    def finish(self, now_us: int) -> Answer:
+        """Durable on return, whatever the answer. Raises DigestMismatchError, StoreError, StoreFullError."""
+        if self._refusal is not None or self._signed is None:
+            return self._quarantine(self._refusal or "no manifest", now_us)
+        manifest = self._signed.manifest
+        if isinstance(manifest, GapManifest):
+            return self._accept_gap(self._signed, manifest, now_us)
+        self._check_bytes(self._signed, manifest)
+        return self._accept_segment(self._signed, manifest, now_us)
+
+    def _check_bytes(self, signed: SignedManifest, manifest: SegmentManifest) -> None:
+        whole = self._received == self._expected_bytes and bytes(self._tail) == signed.box
+        if not whole or self._media_sha.hexdigest() != manifest.media_sha256:
+            self.abort()
+            raise DigestMismatchError(
+                f"the {self._received} bytes that arrived are not the {self._expected_bytes} "
+                "that the manifest states; nothing was stored, send the segment again"
+            )
+
+    def _accept_segment(self, signed: SignedManifest, manifest: SegmentManifest, now_us: int) -> Answer:
+        writer = self._writer
+        if writer is None:
+            raise ManifestError("a segment without media")
+        try:
+            index = read_index(writer.pread, self._received)
+        except Mp4Error as error:
+            return self._quarantine(f"unreadable media: {error}", now_us)
+        name = self._name()
+        writer.commit()
+        with self._archive.database.transaction() as session:
+            refused = self._look_again(session, signed, now_us)
+            if refused is None:
+                self._insert_segment(session, signed, manifest, index.to_bytes(), name, now_us)
+        if refused is not None and not refused.again:
+            if refused.outcome == "quarantined":
+                return self._register_quarantine(refused.reason, name, now_us)
+            self._archive.store.delete([name])
+        return refused or Answer("accepted")
+
+    def _look_again(self, session: Session, signed: SignedManifest, now_us: int) -> Answer | None:
+        """Under the room-day's lock: an answer other than a first acceptance, or None."""
+        manifest = signed.manifest
+        key = (manifest.room, self._date)
+        day = room_days.lock(session, self._archive.configurations, [key])[key]
+        link = session.get(ChainLink, (manifest.enrolment, manifest.source, manifest.sequence))
+        if link is not None and link.manifest_sha256 == signed.sha256:
+            return Answer("accepted", again=True)
+        if not room_days.may_keep(session, day, manifest.interval, now_us):
+            return _expired(day)
+        if link is not None:
+            return Answer("quarantined", f"a fork: another manifest stands at sequence {manifest.sequence}")
+        same_id = select(ChainLink.sequence).where(ChainLink.manifest_id == manifest.segment_id)
+        if session.scalar(same_id) is not None:
+            return Answer("quarantined", "another manifest was accepted under the same segment id")
+        return None
+
+    def _insert_segment(
+        self,
+        session: Session,
+        signed: SignedManifest,
+        manifest: SegmentManifest,
+        sample_index: bytes,
+        name: str,
+        now_us: int,
+    ) -> None:
+        # Bounded by the longest segment: the naive overlap query is 9 to 29 times slower.
+        overlapping = session.scalar(
+            select(Segment.id)
+            .where(
+                Segment.room == manifest.room,
+                Segment.source == manifest.source,
+                Segment.start_us >= manifest.start_us - MAX_SEGMENT_US,
+                Segment.start_us < manifest.end_us,
+                Segment.end_us > manifest.start_us,
+            )
+            .limit(1)
+        )
+        session.add(
+            Segment(
+                id=manifest.segment_id,
+                room=manifest.room,
+                date=self._date,
+                source=manifest.source,
+                run=manifest.run,
+                start_us=manifest.start_us,
+                end_us=manifest.end_us,
+                object_name=name,
+                size_bytes=self._received,
+                file_sha256=self._file_sha.hexdigest(),
+                manifest_sha256=signed.sha256,
+                clock_estimated=manifest.clock.estimated,
+                overlaps=overlapping is not None,
+                accepted_us=now_us,
+            )
+        )
+        session.flush()
+        session.add(SegmentManifestRow(segment_id=manifest.segment_id, encoded=signed.encoded))
+        session.add(SampleIndex(segment_id=manifest.segment_id, encoded=sample_index))
+        self._link(session, signed, "segment_accepted", f"segment:{manifest.segment_id}", now_us)
+
+    def _accept_gap(self, signed: SignedManifest, manifest: GapManifest, now_us: int) -> Answer:
+        with self._archive.database.transaction() as session:
+            refused = self._look_again(session, signed, now_us)
+            if refused is None:
+                session.add(
+                    Gap(
+                        id=manifest.segment_id,
+                        room=manifest.room,
+                        date=self._date,
+                        source=manifest.source,
+                        start_us=manifest.start_us,
+                        end_us=manifest.end_us,
+                        tracks=",".join(manifest.tracks),
+                        cause=manifest.cause,
+                        detail=manifest.detail,
+                        encoded=signed.encoded,
+                        accepted_us=now_us,
+                    )
+                )
+                self._link(session, signed, "gap_accepted", f"gap:{manifest.segment_id}", now_us)
+        if refused is not None and refused.outcome == "quarantined":
+            return self._quarantine(refused.reason, now_us)
+        return refused or Answer("accepted")
+
+    def _link(self, session: Session, signed: SignedManifest, action: str, subject: str, now_us: int) -> None:
+        manifest = signed.manifest
+        session.add(
+            ChainLink(
+                enrolment=manifest.enrolment,
+                source=manifest.source,
+                sequence=manifest.sequence,
+                manifest_id=manifest.segment_id,
+                manifest_sha256=signed.sha256,
+                previous_sha256=manifest.previous,
+            )
+        )
+        session.flush()
+        event = custody.Event(
+            action,
+            f"agent:{manifest.enrolment}",
+            now_us,
+            room=manifest.room,
+            date=self._date,
+            subject=subject,
+            details={"manifest_sha256": signed.sha256},
+        )
+        custody.append(session, event)
+
+    def _quarantine(self, reason: str, now_us: int) -> Answer:
+        if self._writer is None:
+            self._writer = self._archive.store.writer(self._name())
+        name = object_name(
+            self._agent.room, self._date, f"q-{self._segment_id}-{self._file_sha.hexdigest()[:16]}", "refused"
+        )
+        self._writer.commit(name)
+        return self._register_quarantine(reason, name, now_us)
+
+    def _register_quarantine(self, reason: str, name: str, now_us: int) -> Answer:
+        """The object is durable already; the row and the custody event make it known."""
+        sha256 = self._file_sha.hexdigest()
+        with self._archive.database.transaction() as session:
+            room_days.lock(session, self._archive.configurations, [(self._agent.room, self._date)])
+            known = session.scalar(
+                select(Quarantine.id).where(
+                    Quarantine.claimed_id == self._segment_id, Quarantine.sha256 == sha256
+                )
+            )
+            if known is None:
+                session.add(
+                    Quarantine(
+                        room=self._agent.room,
+                        date=self._date,
+                        claimed_id=self._segment_id,
+                        reason=reason[:500],
+                        object_name=name,
+                        size_bytes=self._received,
+                        sha256=sha256,
+                        manifest=self._signed.encoded if self._signed else self._header.encode()[:4096],
+                        received_us=now_us,
+                    )
+                )
+                session.flush()
+                event = custody.Event(
+                    "segment_quarantined",
+                    f"agent:{self._agent.id}",
+                    now_us,
+                    room=self._agent.room,
+                    date=self._date,
+                    subject=f"segment:{self._segment_id}",
+                    details={"reason": reason[:500]},
+                )
+                custody.append(session, event)
+        return Answer("quarantined", reason)
+
+
+def _expired(day: RoomDay) -> Answer:
+    return Answer("expired", f"the room-day {day.room} {day.date} is past its retention")

@@ -1,0 +1,247 @@
+"""What the archive has of a room and a time: segments, gaps with causes, coverage of a day."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive import room_days
+from archive.configuration import Configurations, frozen_windows
+from archive.models import Enrolment, Gap, Hold, RoomStatus, Segment
+from recorder.instants import US_PER_SECOND, local_date
+from recorder.intervals import Interval, intersect, merge, subtract
+from recorder.manifest import MAX_SEGMENT_US
+from recorder.working_hours import next_window, window_at
+
+# A gap record is flushed each minute: an hour is far more than one can be long.
+_MAX_GAP_US = 3600 * US_PER_SECOND
+# Heartbeats come each 5 s; the board must not flicker for one that is late.
+SILENT_AFTER_US = 20 * US_PER_SECOND
+# A segment is shipped after it ends: within this of now, missing footage is "not yet arrived".
+ARRIVAL_US = 150 * US_PER_SECOND
+# Clock estimates of neighbouring runs touch within a frame or two; less is not a gap worth telling.
+_JOIN_US = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class GapFact:
+    """`provisional`: no signed record has come (yet); the server says `agent_down` of its own accord."""
+
+    start_us: int
+    end_us: int
+    source: str
+    tracks: tuple[str, ...]
+    cause: str
+    detail: str = ""
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """A room-day as a whole. `recorded` is merged over the sources' segments; all times UTC µs."""
+
+    room: str
+    date: str
+    state: str
+    due_us: int
+    windows: tuple[Interval, ...]
+    recorded: tuple[Interval, ...]
+    gaps: tuple[GapFact, ...]
+    pending: tuple[Interval, ...]
+    holds: tuple[Hold, ...]
+
+
+def segments(session: Session, room: str, interval: Interval, source: str | None = None) -> Sequence[Segment]:
+    """Segments that overlap the interval, by start. The bound on the start keeps the index range short."""
+    statement = (
+        select(Segment)
+        .where(
+            Segment.room == room,
+            Segment.start_us >= interval.start_us - MAX_SEGMENT_US,
+            Segment.start_us < interval.end_us,
+            Segment.end_us > interval.start_us,
+        )
+        .order_by(Segment.start_us, Segment.id)
+    )
+    if source is not None:
+        statement = statement.where(Segment.source == source)
+    return session.scalars(statement).all()
+
+
+def gaps(session: Session, room: str, interval: Interval) -> list[GapFact]:
+    """Signed gap records that overlap the interval, neighbours of one cause joined."""
+    rows = session.scalars(
+        select(Gap)
+        .where(
+            Gap.room == room,
+            Gap.start_us >= interval.start_us - _MAX_GAP_US,
+            Gap.start_us < interval.end_us,
+            Gap.end_us > interval.start_us,
+        )
+        .order_by(Gap.source, Gap.start_us)
+    )
+    out: list[GapFact] = []
+    for row in rows:
+        fact = GapFact(
+            row.start_us, row.end_us, row.source, tuple(row.tracks.split(",")), row.cause, row.detail
+        )
+        last = out[-1] if out else None
+        if (
+            last is not None
+            and (last.source, last.tracks, last.cause) == (fact.source, fact.tracks, fact.cause)
+            and fact.start_us <= last.end_us + _JOIN_US
+        ):
+            out[-1] = GapFact(last.start_us, fact.end_us, *_rest(last))
+        else:
+            out.append(fact)
+    return sorted(out, key=lambda gap: (gap.start_us, gap.source))
+
+
+def _rest(gap: GapFact) -> tuple[str, tuple[str, ...], str, str]:
+    return gap.source, gap.tracks, gap.cause, gap.detail
+
+
+def coverage(session: Session, configurations: Configurations, room: str, date: str, now_us: int) -> Coverage:
+    """Every instant of the day's windows up to now as recorded, gap, or not yet arrived (invariant 5).
+
+    `room` is an id. Raises UnknownRoomError.
+    """
+    day = room_days.peek(session, configurations, room, date)
+    windows = merge(frozen_windows(day))
+    whole = Interval(windows[0].start_us, windows[-1].end_us) if windows else None
+    rows = segments(session, room, whole) if whole else []
+    recorded = _join([Interval(row.start_us, row.end_us) for row in rows])
+    told = gaps(session, room, whole) if whole else []
+    past = [Interval(0, now_us)]
+    explained = [*recorded, *(Interval(gap.start_us, gap.end_us) for gap in told)]
+    silent = [
+        hole
+        for hole in subtract(intersect(windows, past), explained)
+        if hole.duration_us > _JOIN_US and day.state == "open"
+    ]
+    pending, missing = [], []
+    for hole in silent:
+        pending += intersect([hole], [Interval(now_us - ARRIVAL_US, now_us)])
+        missing += subtract([hole], [Interval(now_us - ARRIVAL_US, now_us)])
+    enrolled_us = _first_enrolment_us(session, room)
+    provisional = [
+        GapFact(
+            hole.start_us,
+            hole.end_us,
+            "main",
+            ("video", "audio"),
+            "agent_down",
+            _why(hole, enrolled_us),
+            provisional=True,
+        )
+        for hole in missing
+    ]
+    return Coverage(
+        room=room,
+        date=date,
+        state=day.state,
+        due_us=day.due_us,
+        windows=windows,
+        recorded=recorded,
+        gaps=tuple(sorted([*told, *provisional], key=lambda gap: gap.start_us)),
+        pending=tuple(pending),
+        holds=tuple(room_days.active_holds(session, room, whole)) if whole else (),
+    )
+
+
+def _why(hole: Interval, enrolled_us: int | None) -> str:
+    if enrolled_us is None or hole.end_us <= enrolled_us:
+        return "the room had no agent yet"
+    return "nothing was heard from the agent"
+
+
+def _first_enrolment_us(session: Session, room: str) -> int | None:
+    return session.scalar(
+        select(Enrolment.created_us).where(Enrolment.room == room).order_by(Enrolment.created_us).limit(1)
+    )
+
+
+def _join(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
+    """Merged, with seams of a frame or two closed."""
+    out: list[Interval] = []
+    for each in merge(intervals):
+        if out and each.start_us - out[-1].end_us <= _JOIN_US:
+            out[-1] = Interval(out[-1].start_us, each.end_us)
+        else:
+            out.append(each)
+    return tuple(out)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomState:
+    """A room at a glance. `state` is decided from the last heartbeat and the windows, never guessed:
+    inside a window, silence of the agent is a fault.
+    """
+
+    room: str
+    label: str
+    floor: int | None
+    state: Literal["recording", "closed", "fault"]
+    since_us: int | None
+    cause: str | None
+    detail: str
+    window: Interval | None
+    next_window: Interval | None
+    last_seen_us: int | None
+    heartbeat: dict[str, Any]
+
+
+def room_states(session: Session, configurations: Configurations, now_us: int) -> list[RoomState]:
+    """All rooms in force, in the order of the rooms file."""
+    version, rooms = configurations.current(session)
+    status = {row.room: row for row in session.scalars(select(RoomStatus))}
+    out = []
+    for room in rooms.rooms:
+        configuration = rooms.configuration(room.id, version)
+        window = window_at(configuration, now_us)
+        upcoming = None if window else next_window(configuration, now_us)
+        row = status.get(room.id)
+        heartbeat: dict[str, Any] = json.loads(row.status) if row else {}
+        seen_us = row.received_us if row else None
+        state, since_us, cause = _judge(heartbeat, seen_us, window, now_us)
+        out.append(
+            RoomState(
+                room=room.id,
+                label=room.label,
+                floor=room.floor,
+                state=state,
+                since_us=since_us,
+                cause=cause,
+                detail=str(heartbeat.get("detail") or "") if cause != "agent_down" else "",
+                window=window,
+                next_window=upcoming,
+                last_seen_us=seen_us,
+                heartbeat=heartbeat,
+            )
+        )
+    return out
+
+
+def _judge(
+    heartbeat: dict[str, Any], seen_us: int | None, window: Interval | None, now_us: int
+) -> tuple[Literal["recording", "closed", "fault"], int | None, str | None]:
+    if window is None:
+        return "closed", None, None
+    if seen_us is None or now_us - seen_us > SILENT_AFTER_US:
+        return "fault", max(seen_us or window.start_us, window.start_us), "agent_down"
+    since_us = heartbeat.get("since_us")
+    if heartbeat.get("state") == "recording":
+        return "recording", since_us, None
+    if heartbeat.get("state") == "closed":
+        # The agent works from another configuration, or has just not opened yet.
+        return "fault", window.start_us, "opening"
+    return "fault", since_us, str(heartbeat.get("cause") or "unknown")
+
+
+def day_of(instant_us: int, timezone: str) -> str:
+    return local_date(instant_us, timezone).isoformat()

@@ -1,0 +1,86 @@
+"""The archive as one thing: settings, database, store, configuration and the server's key together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.configuration import Configurations, is_in_force, read_live_file
+from archive.database import Database
+from archive.keys import load_or_make_server_key
+from archive.models import ArchiveMark, RoomsVersion
+from archive.store import Store, open_store
+from recorder.instants import now_us
+from recorder.settings import Settings
+
+_KIND = "kind"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What every floor above works on. Open it once a process; safe to share between threads."""
+
+    settings: Settings
+    database: Database
+    store: Store
+    configurations: Configurations
+    server_key: Ed25519PrivateKey
+
+    @classmethod
+    def open(cls, settings: Settings, *, migrate: bool = False) -> Archive:
+        """Opens the archive that the settings name, reading the live rooms file when it has changed.
+
+        With `migrate`, brings the schema up to date first; else raises DatabaseError where it is not.
+        Raises ConfigurationError, StoreError, RoomsFileError (only where no version is in force yet).
+        """
+        database = Database(settings.database)
+        if migrate:
+            database.migrate()
+        else:
+            database.require_current_schema()
+        server_key = load_or_make_server_key(settings.server_key_file)
+        archive = cls(settings, database, open_store(settings.store), Configurations(server_key), server_key)
+        archive._mark_kind()
+        with database.reading() as session:
+            first = session.scalar(select(RoomsVersion.version).limit(1)) is None
+        if first:
+            archive.sync_rooms_file(now_us())
+        return archive
+
+    def sync_rooms_file(self, at_us: int) -> bool:
+        """Publish the live rooms file if its text is not the version in force; True when it was.
+
+        Raises RoomsFileError for a wrong file: the version in force stays.
+        """
+        text = read_live_file(self.settings.rooms)
+        with self.database.reading() as session:
+            if is_in_force(session, text):
+                return False
+        with self.database.transaction() as session:
+            if is_in_force(session, text):
+                return False
+            self.configurations.publish(session, text, "system", at_us)
+        return True
+
+    def _mark_kind(self) -> None:
+        """An archive is a demo from its first opening on, or never."""
+        with self.database.reading() as session:
+            if session.get(ArchiveMark, _KIND):
+                return
+        with self.database.transaction() as session:
+            if session.get(ArchiveMark, _KIND) is None:
+                session.add(ArchiveMark(name=_KIND, value="demo" if self.settings.demo else "council"))
+
+    def is_demo(self, session: Session) -> bool:
+        """Whether `--now` may be believed here."""
+        mark = session.get(ArchiveMark, _KIND)
+        return mark is not None and mark.value == "demo"
+
+    def timezone(self, session: Session) -> str:
+        return self.configurations.current(session)[1].council.timezone
+
+    def close(self) -> None:
+        self.database.dispose()

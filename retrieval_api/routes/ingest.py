@@ -1,0 +1,140 @@
+"""What room agents call: segments, gap records, heartbeats. Bearer token and signed manifest."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from archive import enrolment
+from archive.ingest import Answer, DigestMismatchError, Ingest, Upload
+from archive.models import Hold, RoomStatus
+from archive.store import StoreFullError
+from archive.system import Archive
+from recorder.errors import ProtokolError
+from recorder.instants import now_us
+from retrieval_api.problems import Problem, translate
+
+router = APIRouter(prefix="/ingest/v1", tags=["agents"])
+_log = structlog.get_logger()
+
+# Written in pieces of this size: fewer hops to the thread pool, bounded memory per agent.
+_PIECE_BYTES = 1 << 20
+_MAX_STATUS_BYTES = 32 * 1024
+
+translate(enrolment.NotEnrolledError, lambda error: Problem(401, "not-enrolled", str(error)))
+# An agent tells this one from the rest: it looks at its own file before it sends again.
+translate(DigestMismatchError, lambda error: Problem(422, "digest-mismatch", str(error)))
+translate(StoreFullError, lambda error: Problem(507, "store-full", str(error)))
+
+
+def _token(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise enrolment.NotEnrolledError("send the agent's token as: Authorization: Bearer TOKEN")
+    return token
+
+
+@router.put("/rooms/{room}/segments/{segment_id}")
+async def put_segment(
+    request: Request,
+    room: str,
+    segment_id: str,
+    protokol_manifest: Annotated[str, Header()],
+    authorization: Annotated[str, Header()] = "",
+    protokol_damaged: Annotated[str, Header()] = "",
+) -> JSONResponse:
+    """One segment (body: the file) or gap record (no body). Answers only what is durable."""
+    ingest = Ingest(request.app.state.archive)
+    begun = await run_in_threadpool(
+        ingest.begin,
+        room,
+        _token(authorization),
+        segment_id,
+        protokol_manifest,
+        now_us(),
+        damaged=protokol_damaged == "true",
+    )
+    answer = await (_drain(request, begun) if isinstance(begun, Answer) else _receive(request, begun))
+    return JSONResponse(
+        {"outcome": answer.outcome, "reason": answer.reason},
+        201 if answer.outcome == "accepted" and not answer.again else 200,
+    )
+
+
+async def _drain(request: Request, answer: Answer) -> Answer:
+    """Read what the agent sends anyway: an answer before the end of a body reads as a broken connection."""
+    async for _ in request.stream():
+        pass
+    return answer
+
+
+async def _receive(request: Request, upload: Upload) -> Answer:
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            pieces.append(chunk)
+            size += len(chunk)
+            if size >= _PIECE_BYTES:
+                await run_in_threadpool(upload.write, b"".join(pieces))
+                pieces, size = [], 0
+        await run_in_threadpool(upload.write, b"".join(pieces))
+        return await run_in_threadpool(upload.finish, now_us())
+    except BaseException:
+        # Cancelled, cut off or refused alike: no temporary object stays behind.
+        await run_in_threadpool(upload.abort)
+        raise
+
+
+class Heartbeat(BaseModel):
+    """The agent's own account of itself; kept as it came, the last one only."""
+
+    model_config = ConfigDict(extra="allow")
+
+    agent_version: Annotated[str, Field(max_length=32)]
+    at_us: int
+    state: Annotated[str, Field(pattern="^(recording|closed|fault)$")]
+
+
+@router.post("/rooms/{room}/heartbeat")
+def heartbeat(
+    request: Request, room: str, beat: Heartbeat, authorization: Annotated[str, Header()] = ""
+) -> JSONResponse:
+    """Takes the room's state; answers the signed configuration and the held intervals."""
+    archive: Archive = request.app.state.archive
+    at_us = now_us()
+    status = json.dumps(beat.model_dump(mode="json"), ensure_ascii=False)
+    if len(status.encode()) > _MAX_STATUS_BYTES:
+        raise Problem(413, "status_too_large", f"a heartbeat has at most {_MAX_STATUS_BYTES} bytes")
+    token = _token(authorization)
+    try:
+        archive.sync_rooms_file(at_us)
+    except ProtokolError as error:
+        # The version in force stays; the file's error is for whoever edits it.
+        _log.error("rooms_file_refused", error=str(error))
+    with archive.database.transaction() as session:
+        agent = enrolment.authenticate(session, room, token)
+        session.merge(RoomStatus(room=agent.room, received_us=at_us, status=status))
+        configuration = archive.configurations.signed(session, agent.room)
+        held = _held(session, agent.room)
+    return JSONResponse(
+        {
+            "configuration": configuration.configuration,
+            "signature": configuration.signature,
+            "held": held,
+            "server_us": at_us,
+        }
+    )
+
+
+def _held(session: Session, room: str) -> list[list[int]]:
+    holds = session.scalars(select(Hold).where(Hold.room == room, Hold.released_us.is_(None)))
+    return [[hold.start_us, hold.end_us] for hold in holds]
