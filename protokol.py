@@ -15,8 +15,8 @@ from recorder.errors import ProtokolError
 # path of words → "module:attribute" (a click command), and the line shown in the list of commands.
 _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("simulator.demo:demo", "Simulated rooms, agents, server and retention, all at once."),
-    "rooms check": ("recorder.cli:rooms_check", "Check a rooms file."),
-    "rooms hours": ("recorder.cli:rooms_hours", "Recording windows of a room on a date."),
+    "rooms check": ("recorder.rooms_cli:rooms_check", "Check a rooms file."),
+    "rooms hours": ("recorder.rooms_cli:rooms_hours", "Recording windows of a room on a date."),
     "agent enroll": ("archive.cli:agent_enroll", "Make a room's key and token (on the server)."),
     "agent run": ("recorder.cli:agent_run", "Record a room and ship its segments."),
     "agent probe": ("recorder.cli:agent_probe", "Open a room's cameras and say what they send."),
