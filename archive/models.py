@@ -346,8 +346,11 @@ class LoginSession(Base):
 class Request(Base):
     """A resident's application. What names the person stands in `request_person` alone.
 
-    `room` is NULL while the resident does not remember it. `[asked_start_us, asked_end_us)` is what
-    the hold covered first; `[start_us, end_us)` what an operator set and a decision approved.
+    `room` is what the resident named, NULL when they do not remember it; `matched_room` what an
+    operator found. `[asked_start_us, asked_end_us)` is what the hold covered first; `[start_us,
+    end_us)` what an operator set and a decision approved. `answer_due_us` is the midnight that ends
+    the last day of an answer on time, `appeal_until_us` the one that ends the appeal period.
+    `closed_us`: the last hold was ended, nothing is handed out any more.
     """
 
     __tablename__ = "request"
@@ -359,6 +362,7 @@ class Request(Base):
     status: Mapped[str] = mapped_column(String(16), index=True)
     outcome: Mapped[str | None] = mapped_column(String(16))
     room: Mapped[str | None] = mapped_column(String(32))
+    matched_room: Mapped[str | None] = mapped_column(String(32))
     date: Mapped[str] = mapped_column(String(10))
     asked_start_us: Mapped[int]
     asked_end_us: Mapped[int]
@@ -370,6 +374,8 @@ class Request(Base):
     decided_by: Mapped[str | None] = mapped_column(String(64))
     decided_us: Mapped[int | None]
     link_until_us: Mapped[int | None]
+    appeal_until_us: Mapped[int | None]
+    closed_us: Mapped[int | None]
     answer_due_us: Mapped[int]
     created_us: Mapped[int]
     address_sha256: Mapped[str] = mapped_column(String(64), index=True)
