@@ -1,0 +1,246 @@
+"""Purge: irreversible destruction of due room-days, safe to be killed between any two steps.
+
+Per due room-day, one transaction replaces rows by a tombstone; only then objects are unlinked, and
+only then the certificate is signed. What a killed run left behind (garbage rows, tombstones without
+a certificate) is itself the list of what the next run has to finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from archive import custody, room_days
+from archive.models import Garbage, Quarantine, Segment, Tombstone
+from archive.system import Archive
+from recorder import instants
+from recorder.errors import ProtokolError
+from recorder.logging import get_logger
+from retention import certificate, clock, facts, policy, tombstone
+from retention.clock import Clock
+from retention.errors import ConfirmationError, PurgeError
+
+# Called with the name of each step, between it and the next one: tests kill the process there.
+Fault = Callable[[str], None]
+STEPS = (
+    "locked",  # inside the day's transaction, nothing written
+    "written",  # rows replaced, not committed
+    "committed",  # day purged, its objects still there
+    "unlinked",  # objects gone, garbage rows still there
+    "swept",  # garbage rows gone, no certificate
+    "signed",  # certificate written, not committed
+    "certified",  # all done
+)
+_log = get_logger()
+
+
+def no_fault(step: str) -> None:
+    """Steps of a purge in service are nobody's business."""
+
+
+@dataclass(frozen=True, slots=True)
+class PurgedDay:
+    """A room-day as this run left it."""
+
+    room: str
+    date: str
+    destroyed: policy.Amount
+    kept: tuple[policy.Kept, ...]
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did. `failures` is empty unless something could not be finished; one line each."""
+
+    now_us: int
+    plan_sha256: str = ""
+    days: list[PurgedDay] = field(default_factory=list)
+    certificates: list[int] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def destroyed(self) -> policy.Amount:
+        return sum((day.destroyed for day in self.days), policy.Amount())
+
+
+def plan(
+    archive: Archive,
+    now_us: int | None = None,
+    *,
+    system_clock: Callable[[], int] = instants.now_us,
+) -> policy.Plan:
+    """What a run would do now, or at `now_us` in a demo archive. Changes nothing. Raises ClockError."""
+    with archive.database.reading() as session:
+        told = clock.read(session, archive, now_us, system_clock)
+        days, holds = facts.read(session, archive.timezone(session), told.now_us)
+    return policy.plan(days, holds, told.now_us)
+
+
+def run(
+    archive: Archive,
+    *,
+    actor: str,
+    now_us: int | None = None,
+    confirm: str | None = None,
+    fault: Fault = no_fault,
+    system_clock: Callable[[], int] = instants.now_us,
+) -> Report:
+    """Finish what an earlier run left, then destroy what is due and certify it.
+
+    On return every object of a certified day is gone durably. A day that fails does not stop the
+    others: it is told in `failures`, and the next run tries again. `now_us` is for demo archives.
+
+    Raises ClockError, and ConfirmationError when more than half of the archive would go without
+    `confirm` being the plan's digest, or `confirm` is another plan's. What an earlier run left is
+    finished even then: its destruction was decided.
+    """
+    with archive.database.reading() as session:
+        told = clock.read(session, archive, now_us, system_clock)
+    report = Report(told.now_us)
+    _finish(archive, told, report, actor, fault)
+    made = plan(archive, now_us, system_clock=system_clock)
+    report.plan_sha256 = made.digest
+    _require_confirmation(made, confirm)
+    for decision in made.acting:
+        with _isolated(report, f"{decision.room} {decision.date}"):
+            day = _purge_day(archive, decision, made.digest, told, actor, fault)
+            if day is not None:
+                report.days.append(day)
+                _log.info(
+                    "room_day_purged",
+                    room=day.room,
+                    date=day.date,
+                    objects=day.destroyed.objects,
+                    size_bytes=day.destroyed.size_bytes,
+                    kept=len(day.kept),
+                )
+        _finish(archive, told, report, actor, fault, day=(decision.room, decision.date))
+    return report
+
+
+def _require_confirmation(made: policy.Plan, confirm: str | None) -> None:
+    if confirm is not None and confirm != made.digest:
+        raise ConfirmationError(
+            f"the plan is {made.digest} now, not {confirm[:64]}: something fell due, was held or was let "
+            "go since; look at `protokol retention plan` again"
+        )
+    if made.needs_confirmation and confirm is None:
+        raise ConfirmationError(
+            f"this run would destroy {made.destroyed.objects} of {made.total.objects} objects, "
+            f"{made.destroyed.size_bytes} of {made.total.size_bytes} bytes, on {made.days_destroyed} of "
+            f"{made.days_total} room-days: more than half of the archive. Check the clock and "
+            f"`protokol retention plan`, then run with --confirm {made.digest}"
+        )
+
+
+@contextmanager
+def _isolated(report: Report, what: str) -> Iterator[None]:
+    """One day's failure is told and must not keep the other days from their purge."""
+    try:
+        yield
+    except (ProtokolError, SQLAlchemyError, OSError) as error:
+        _log.error("purge_failed", what=what, error=error)
+        report.failures.append(f"{what}: {error}")
+
+
+def _purge_day(
+    archive: Archive, decision: policy.Decision, plan_sha256: str, told: Clock, actor: str, fault: Fault
+) -> PurgedDay | None:
+    """The day's one transaction. None when, under the lock, there is nothing to do any more."""
+    room, date = decision.room, decision.date
+    with archive.database.transaction() as session:
+        locked = room_days.lock(session, archive.configurations, [(room, date)])
+        day = locked[room, date]
+        fault("locked")
+        # Decided again: a hold placed, or a segment accepted, since the plan counts.
+        known = facts.read_day(session, day, archive.timezone(session))
+        again = policy.decide(known, facts.holds_of(session, room), told.now_us)
+        if not again.acts:
+            return None
+        row = tombstone.bury(
+            session, day, again, plan_sha256=plan_sha256, clock=told.kind, now_us=told.now_us
+        )
+        amount = again.destroyed
+        custody.append(
+            session,
+            custody.Event(
+                "purged",
+                actor,
+                told.now_us,
+                room=room,
+                date=date,
+                subject=f"tombstone:{row.id}",
+                details={
+                    "objects": amount.objects,
+                    "size_bytes": amount.size_bytes,
+                    "kept": len(again.keep),
+                    "clock": told.kind,
+                    "plan_sha256": plan_sha256,
+                },
+            ),
+        )
+        fault("written")
+    fault("committed")
+    return PurgedDay(room, date, amount, again.keep)
+
+
+def _finish(
+    archive: Archive,
+    told: Clock,
+    report: Report,
+    actor: str,
+    fault: Fault,
+    *,
+    day: tuple[str, str] | None = None,
+) -> None:
+    """Unlink garbage, drop its rows, certify: of one room-day, or whatever any run left.
+
+    Each step is idempotent.
+    """
+    pending = select(Tombstone.id).where(Tombstone.certificate_id.is_(None)).order_by(Tombstone.id)
+    garbage = select(Garbage.room, Garbage.date).distinct()
+    if day is not None:
+        pending = pending.where(Tombstone.room == day[0], Tombstone.date == day[1])
+        garbage = garbage.where(Garbage.room == day[0], Garbage.date == day[1])
+    with archive.database.reading() as session:
+        # Tombstones before garbage: the garbage of each tombstone seen here is seen too.
+        tombstones = list(session.scalars(pending))
+        days = [(room, date) for room, date in session.execute(garbage)]
+    for room, date in days:
+        with _isolated(report, f"{room} {date}"):
+            _unlink(archive, room, date, fault)
+    for tombstone_id in tombstones:
+        with _isolated(report, f"tombstone {tombstone_id}"):
+            with archive.database.transaction() as session:
+                number = certificate.issue(session, archive, tombstone_id, actor=actor, now_us=told.now_us)
+                fault("signed")
+            if number is not None:
+                report.certificates.append(number)
+                fault("certified")
+
+
+def _unlink(archive: Archive, room: str, date: str, fault: Fault) -> None:
+    """Objects first, rows after: a crash in between leaves rows, and unlinking again is no error."""
+    with archive.database.reading() as session:
+        listed = select(Garbage.object_name).where(Garbage.room == room, Garbage.date == date)
+        names = list(session.scalars(listed))
+        needed: list[str] = []
+        for batch in facts.batches(names):
+            for table in (Segment, Quarantine):
+                needed += session.scalars(select(table.object_name).where(table.object_name.in_(batch)))
+    if needed:
+        # Never seen, and never to be seen: an index that contradicts itself must not cost footage.
+        raise PurgeError(
+            f"{len(needed)} objects are listed as garbage but still needed, first {needed[0]}; "
+            "nothing was unlinked, run `protokol archive check`"
+        )
+    archive.store.delete(names)
+    fault("unlinked")
+    with archive.database.transaction() as session:
+        for batch in facts.batches(names):
+            session.execute(delete(Garbage).where(Garbage.object_name.in_(batch)))
+    fault("swept")

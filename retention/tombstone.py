@@ -1,0 +1,127 @@
+"""The rows of a due room-day, replaced by one tombstone: ids, times and hashes, never content.
+
+Works inside the purge's transaction, on what the policy decided under the room-day's lock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from archive.models import (
+    Gap,
+    Garbage,
+    Quarantine,
+    RoomDay,
+    SampleIndex,
+    Segment,
+    SegmentManifestRow,
+    Tombstone,
+)
+from recorder.manifest import canonical
+from retention.facts import batches
+from retention.policy import Decision, Kind
+
+
+def bury(
+    session: Session, day: RoomDay, decision: Decision, *, plan_sha256: str, clock: str, now_us: int
+) -> Tombstone:
+    """Delete the rows of everything that `decision` destroys, and list its objects as garbage.
+
+    What is kept stays whole: row, manifest, sample index. Chain links stay, so that the manifests'
+    chain can be walked for ever. Objects are untouched until the transaction has committed.
+    """
+    ids = {kind: [item.id for item in decision.destroy if item.kind is kind] for kind in Kind}
+    segments = _segments(session, ids[Kind.SEGMENT])
+    quarantined = _quarantined(session, ids[Kind.QUARANTINE])
+    # The objects' names leave the rows here: they are garbage's to tell, not the tombstone's.
+    garbage = [
+        {
+            "object_name": row.pop("object_name"),
+            "room": day.room,
+            "date": day.date,
+            "created_us": now_us,
+        }
+        for row in [*segments, *quarantined]
+    ]
+    document = {
+        "room": day.room,
+        "date": day.date,
+        "due_us": day.due_us,
+        "purged_us": now_us,
+        "clock": clock,
+        "configuration_version": day.configuration_version,
+        "plan_sha256": plan_sha256,
+        "segments": segments,
+        "quarantined": quarantined,
+        "gaps": _gaps(session, ids[Kind.GAP]),
+        "kept": [
+            {"hold": hold, "items": [[str(item.kind), item.id] for item in items]}
+            for hold, items in decision.held_by.items()
+        ],
+    }
+    if garbage:
+        session.execute(insert(Garbage), garbage)
+    _delete_rows(session, ids)
+    tombstone = Tombstone(room=day.room, date=day.date, purged_us=now_us, body=canonical(document).decode())
+    session.add(tombstone)
+    day.state = "purged"
+    day.purged_us = now_us if day.purged_us is None else day.purged_us
+    day.revision += 1
+    session.flush()
+    return tombstone
+
+
+def _delete_rows(session: Session, ids: dict[Kind, list[str]]) -> None:
+    for batch in batches(ids[Kind.SEGMENT]):
+        session.execute(delete(SampleIndex).where(SampleIndex.segment_id.in_(batch)))
+        session.execute(delete(SegmentManifestRow).where(SegmentManifestRow.segment_id.in_(batch)))
+        session.execute(delete(Segment).where(Segment.id.in_(batch)))
+    for batch in batches(ids[Kind.GAP]):
+        session.execute(delete(Gap).where(Gap.id.in_(batch)))
+    for batch in batches(ids[Kind.QUARANTINE]):
+        session.execute(delete(Quarantine).where(Quarantine.id.in_(map(int, batch))))
+
+
+def _segments(session: Session, ids: list[str]) -> list[dict[str, Any]]:
+    statement = select(
+        Segment.id,
+        Segment.source,
+        Segment.run,
+        Segment.start_us,
+        Segment.end_us,
+        Segment.size_bytes,
+        Segment.file_sha256.label("sha256"),
+        Segment.manifest_sha256,
+        Segment.object_name,
+    )
+    return [
+        row._asdict()
+        for batch in batches(ids)
+        for row in session.execute(statement.where(Segment.id.in_(batch)))
+    ]
+
+
+def _quarantined(session: Session, ids: list[str]) -> list[dict[str, Any]]:
+    statement = select(
+        Quarantine.id,
+        Quarantine.claimed_id,
+        Quarantine.size_bytes,
+        Quarantine.sha256,
+        Quarantine.received_us,
+        Quarantine.object_name,
+    )
+    return [
+        row._asdict()
+        for batch in batches(ids)
+        for row in session.execute(statement.where(Quarantine.id.in_(map(int, batch))))
+    ]
+
+
+def _gaps(session: Session, ids: list[str]) -> list[dict[str, Any]]:
+    statement = select(Gap.id, Gap.source, Gap.start_us, Gap.end_us, Gap.tracks, Gap.cause)
+    return [
+        row._asdict() for batch in batches(ids) for row in session.execute(statement.where(Gap.id.in_(batch)))
+    ]
