@@ -1,0 +1,55 @@
+"""The council server's one web application: ingest for agents, API for staff's programs, pages for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+
+from archive.system import Archive
+from recorder.instants import now_us
+from retrieval_api import assets, problems
+from retrieval_api.middleware import BodyLimit, SecurityHeaders
+from retrieval_api.routes import (
+    board,
+    clips,
+    custody,
+    day,
+    health,
+    ingest,
+    notice,
+    resident,
+    review,
+    rooms,
+    staff_login,
+)
+
+_ROUTES = (ingest, health, rooms, clips, staff_login, board, day, custody, notice, resident, review)
+
+
+def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
+    """The application over an open archive. `clock` gives now in UTC microseconds.
+
+    Routes are plain functions, so that the framework runs them in its thread pool: the database and
+    the store block.
+    """
+    app = FastAPI(
+        title="Protokol",
+        version=version("protokol"),
+        description="Recordings of a city hall's meeting rooms: found, watched, requested, released.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.archive = archive
+    app.state.clock = clock
+    problems.install(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(SecurityHeaders)
+    assets.mount(app)
+    for module in _ROUTES:
+        app.include_router(module.router)
+    app.add_api_route("/staff", lambda: RedirectResponse("/staff/board", 307), include_in_schema=False)
+    return app

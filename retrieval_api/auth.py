@@ -1,0 +1,90 @@
+"""Who is asking: dependencies that let staff in by role, and check the token of every form they send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from archive.models import User
+from archive.system import Archive
+from retrieval_api import sessions
+from retrieval_api.forms import Form
+from retrieval_api.pages import archive_of, now_of
+from retrieval_api.problems import NotLoggedInError, Problem
+
+ROLES = ("clerk", "operator", "reviewer", "auditor", "admin")
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """A member of staff who is logged in."""
+
+    id: int
+    name: str
+    role: str
+    csrf: str
+
+    @property
+    def actor(self) -> str:
+        """As custody events name them."""
+        return f"user:{self.id}"
+
+
+def staff_of(request: Request, archive: Archive, now_us: int) -> Staff | None:
+    """Who the cookie says is asking; None when nobody is logged in, or the user has been disabled.
+
+    Requests of a page that refreshes itself do not count as use: a board left open logs nobody in
+    for ever.
+    """
+    row = sessions.find(
+        archive,
+        request.cookies.get(sessions.STAFF_COOKIE),
+        now_us,
+        extend="HX-Request" not in request.headers,
+    )
+    if row is None or row.user_id is None:
+        return None
+    with archive.database.reading() as session:
+        user = session.get(User, row.user_id)
+    if user is None or user.disabled_us is not None:
+        return None
+    return Staff(user.id, user.name, user.role, row.csrf)
+
+
+def require(*roles: str) -> Callable[..., Staff]:
+    """A dependency: staff in one of these roles (none named: any), and a right `csrf` field in a form.
+
+    Raises NotLoggedInError (a page goes to the log-in), Problem 403 for another role or a stale form.
+    """
+    unknown = set(roles) - set(ROLES)
+    if unknown:
+        raise ValueError(f"unknown roles: {unknown}")
+
+    def dependency(
+        request: Request,
+        form: Form,
+        archive: Annotated[Archive, Depends(archive_of)],
+        now_us: Annotated[int, Depends(now_of)],
+    ) -> Staff:
+        staff = staff_of(request, archive, now_us)
+        if staff is None:
+            raise NotLoggedInError
+        # Set first: an error page for staff keeps their menu.
+        request.state.staff = staff
+        if request.method not in _SAFE_METHODS:
+            sessions.check_csrf(staff.csrf, form.get(sessions.CSRF_FIELD, ""))
+        if roles and staff.role not in roles:
+            raise Problem(
+                403, "forbidden", f"the role {staff.role} may not do this; it is for {_any_of(roles)}"
+            )
+        return staff
+
+    return dependency
+
+
+def _any_of(roles: tuple[str, ...]) -> str:
+    return roles[0] if len(roles) == 1 else f"{', '.join(roles[:-1])} or {roles[-1]}"
