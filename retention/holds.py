@@ -135,21 +135,19 @@ def alarm_at(
 
     Raises HoldError for a hold that does not exist or is released.
     """
-    hold = _take(session, archive, hold_id, now_us)
+    hold = _take(session, archive, hold_id)
     hold.expires_us = expires_us
     session.flush()
     custody.append(session, _event("hold_expiry_set", hold, actor, archive.timezone(session), now_us))
     return hold
 
 
-def lock_days(
-    session: Session, archive: Archive, intervals: Iterable[tuple[str, Interval]], now_us: int
-) -> None:
+def lock_days(session: Session, archive: Archive, intervals: Iterable[tuple[str, Interval]]) -> None:
     """Lock the room-days of `(room id, interval)`s, for a transaction that will lock more than holds:
     room-days come first, whatever else a decision locks after them.
     """
     days = {day for room, interval in intervals for day in _days_to_lock(session, archive, room, interval)}
-    room_days.lock(session, archive.configurations, days, now_us)
+    room_days.lock(session, archive.configurations, days)
 
 
 def require_decided(session: Session, archive: Archive, hold_id: int, now_us: int) -> None:

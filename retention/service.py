@@ -1,0 +1,97 @@
+"""Retention in the server process: a clock that calls the purge, and alarms where it may not act.
+
+The schedule only decides *when somebody looks*: what is due, the policy decides anew each time. Two
+server processes that look at once do no harm (the room-day's lock lets one of them act), nor does a
+missed or a doubled call around a change of the clock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy.exc import SQLAlchemyError
+
+from archive.system import Archive
+from recorder import instants
+from recorder.errors import ProtokolError
+from recorder.instants import format_instant
+from recorder.logging import get_logger
+from retention import holds, purge
+from retention.errors import ConfirmationError
+
+ACTOR = "system"
+# After midnight, so that SQLite's clock of whole seconds has passed it too.
+_AFTER_MIDNIGHT_S = 5
+_log = get_logger()
+
+
+class RetentionService:
+    """Runs the purge at start, five seconds after each local midnight, and each hour.
+
+    The hour is what bounds destruction after a hold ends, after a failed run, and where a local
+    midnight does not exist; the law's bound is 24 hours.
+    """
+
+    def __init__(self, archive: Archive, *, system_clock: Callable[[], int] = instants.now_us) -> None:
+        self._archive = archive
+        self._clock = system_clock
+        self._running = threading.Lock()
+        # Memory store and UTC: a stored schedule runs twice with two processes, a local one twice in
+        # autumn. Without a grace time, a call that comes late (suspended machine) is dropped silently.
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        )
+
+    def start(self) -> None:
+        """Returns at once; the first run is under way soon after. Raises ConfigurationError."""
+        with self._archive.database.reading() as session:
+            timezone = self._archive.timezone(session)
+        midnight = CronTrigger(hour=0, minute=0, second=_AFTER_MIDNIGHT_S, timezone=timezone)
+        self._scheduler.add_job(self.run_once, midnight, id="midnight")
+        self._scheduler.add_job(
+            self.run_once, IntervalTrigger(hours=1), id="hourly", next_run_time=datetime.now(UTC)
+        )
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Returns when no run is under way any more; a run that is stopped by force loses nothing."""
+        self._scheduler.shutdown(wait=True)
+
+    def run_once(self) -> purge.Report | None:
+        """One run, and the alarms. None when it was not done: another is under way, or it was refused.
+
+        Raises nothing that a purge is expected to: the next call tries again.
+        """
+        if not self._running.acquire(blocking=False):
+            return None
+        try:
+            self._alarm_expired()
+            report = purge.run(self._archive, actor=ACTOR, system_clock=self._clock)
+        except ConfirmationError as error:
+            _log.critical("purge_needs_confirmation", alarm=True, reason=str(error))
+            return None
+        except (ProtokolError, SQLAlchemyError, OSError) as error:
+            _log.critical("purge_not_done", alarm=True, error=error)
+            return None
+        finally:
+            self._running.release()
+        if report.failures:
+            _log.critical("purge_incomplete", alarm=True, failures=report.failures)
+        return report
+
+    def _alarm_expired(self) -> None:
+        with self._archive.database.reading() as session:
+            expired = holds.expired_alarms(session, self._clock())
+        for hold in expired:
+            _log.warning(
+                "hold_expired",
+                alarm=True,
+                hold=hold.id,
+                room=hold.room,
+                expired=format_instant(hold.expires_us or 0),
+            )
