@@ -58,9 +58,11 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A consistent snapshot; nothing written in it is kept."""
+        """A consistent snapshot; nothing written in it is kept. Rows read in it stay readable after it."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+            # A rollback would expire the rows; detached first, they keep their values.
+            session.expunge_all()
             session.rollback()
 
     def migrate(self) -> None:

@@ -124,7 +124,8 @@ def coverage(session: Session, configurations: Configurations, room: str, date: 
         for hole in subtract(intersect(windows, past), explained)
         if hole.duration_us > _JOIN_US and day.state == "open"
     ]
-    pending, missing = [], []
+    pending: list[Interval] = []
+    missing: list[Interval] = []
     for hole in silent:
         pending += intersect([hole], [Interval(now_us - ARRIVAL_US, now_us)])
         missing += subtract([hole], [Interval(now_us - ARRIVAL_US, now_us)])

@@ -1,0 +1,121 @@
+"""`protokol archive check`: index and objects compared both ways, chains walked. Never mends by itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, aliased
+
+from archive import custody, enrolment
+from archive.models import ChainLink, Enrolment, Garbage, Quarantine, Segment, SegmentManifestRow
+from archive.store import ObjectMissingError, Store, StoreError
+from archive.system import Archive
+from recorder.manifest import ManifestError, decode
+
+_PIECE_BYTES = 1 << 20
+
+Kind = Literal["missing", "altered", "foreign", "signature", "open_link", "broken_link", "garbage", "custody"]
+
+ADVICE: dict[Kind, str] = {
+    "missing": "restore the object from a backup of the store; the index still knows its digest",
+    "altered": "restore the object from a backup of the store; keep the altered one for the inquiry",
+    "foreign": "no row names this object: an upload that was cut off after its rename, or a stranger's file",
+    "signature": "the stored manifest was not signed by the enrolled key: keep everything and inquire",
+    "open_link": "a predecessor has not arrived (yet): look at the agent's spool",
+    "broken_link": "a manifest does not follow its predecessor: the chain was forked or edited, inquire",
+    "garbage": "a purge was interrupted: `protokol retention run` finishes it",
+    "custody": "the log of actions was edited or cut: keep the database and inquire",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    kind: Kind
+    what: str
+
+
+def check(archive: Archive, *, deep: bool = False) -> Iterator[Finding]:
+    """Findings one by one; none is a clean archive. With `deep`, every object is read and hashed."""
+    with archive.database.reading() as session:
+        yield from _objects(session, archive.store, deep=deep)
+        if deep:
+            yield from _signatures(session)
+        yield from _links(session)
+        for row in session.scalars(select(Garbage).order_by(Garbage.object_name)):
+            yield Finding("garbage", f"{row.object_name} is destroyed but not unlinked yet")
+        for line in custody.verify(session):
+            yield Finding("custody", line)
+
+
+def _objects(session: Session, store: Store, *, deep: bool) -> Iterator[Finding]:
+    known = set()
+    segments = select(Segment.object_name, Segment.size_bytes, Segment.file_sha256)
+    refused = select(Quarantine.object_name, Quarantine.size_bytes, Quarantine.sha256)
+    for statement in (segments, refused):
+        for name, size_bytes, sha256 in session.execute(statement.execution_options(yield_per=1000)):
+            known.add(name)
+            finding = _object(store, name, size_bytes, sha256 if deep else None)
+            if finding:
+                yield finding
+    known.update(session.scalars(select(Garbage.object_name)))
+    for name in store.names():
+        if name not in known:
+            yield Finding("foreign", f"{name} stands in the store and in no row")
+
+
+def _object(store: Store, name: str, size_bytes: int, sha256: str | None) -> Finding | None:
+    try:
+        reader = store.open(name)
+    except ObjectMissingError:
+        return Finding("missing", f"{name} is in the index and not in the store")
+    except StoreError as error:
+        return Finding("altered", str(error))
+    try:
+        if reader.size_bytes != size_bytes:
+            return Finding("altered", f"{name} has {reader.size_bytes} bytes, the index says {size_bytes}")
+        if sha256 is None:
+            return None
+        digest = hashlib.sha256()
+        for offset in range(0, size_bytes, _PIECE_BYTES):
+            digest.update(reader.pread(offset, _PIECE_BYTES))
+        if digest.hexdigest() != sha256:
+            return Finding("altered", f"{name} does not have the digest that was accepted")
+    finally:
+        reader.close()
+    return None
+
+
+def _signatures(session: Session) -> Iterator[Finding]:
+    agents = {row.id: enrolment.public_key(row) for row in session.scalars(select(Enrolment))}
+    statement = select(SegmentManifestRow.segment_id, SegmentManifestRow.encoded)
+    for segment_id, encoded in session.execute(statement.execution_options(yield_per=1000)):
+        try:
+            signed = decode(encoded)
+            signed.verify(agents[signed.manifest.enrolment])
+        except (ManifestError, KeyError) as error:
+            yield Finding("signature", f"segment {segment_id}: {error}")
+
+
+def _links(session: Session) -> Iterator[Finding]:
+    before = aliased(ChainLink)
+    statement = (
+        select(ChainLink, before.manifest_sha256)
+        .outerjoin(
+            before,
+            (before.enrolment == ChainLink.enrolment)
+            & (before.source == ChainLink.source)
+            & (before.sequence == ChainLink.sequence - 1),
+        )
+        .where(ChainLink.sequence > 0)
+        .order_by(ChainLink.enrolment, ChainLink.source, ChainLink.sequence)
+    )
+    for link, previous in session.execute(statement.execution_options(yield_per=1000)):
+        place = f"{link.enrolment}/{link.source} sequence {link.sequence}"
+        if previous is None:
+            yield Finding("open_link", f"{place}: its predecessor has not arrived")
+        elif previous != link.previous_sha256:
+            yield Finding("broken_link", f"{place} does not name its predecessor")

@@ -1,0 +1,222 @@
+"""`protokol archive …` and `protokol agent enroll`. Results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import func, select
+
+from archive import check as checking
+from archive import door, enrolment, viewing
+from archive import search as searching
+from archive.database import Database
+from archive.models import Hold, Quarantine, RoomDay, Segment
+from archive.mp4.virtual import build
+from archive.streaming import read_slices
+from archive.system import Archive
+from recorder.errors import BadInstantError, ProtokolError
+from recorder.instants import US_PER_DAY, format_instant, local_midnight_us, now_us, parse_date, parse_instant
+from recorder.intervals import Interval
+from recorder.settings import load_settings
+
+_MIB = 2**20
+
+
+def actor() -> str:
+    """Who is at the command line, for the custody log: the login's numeric id (sudo's caller, if any)."""
+    return f"cli:{os.environ.get('SUDO_UID') or os.getuid()}"
+
+
+def parse_interval(from_text: str, to_text: str) -> Interval:
+    """Raises BadInstantError for a time without zone, or an end that is not after the start."""
+    start_us, end_us = parse_instant(from_text), parse_instant(to_text)
+    if end_us <= start_us:
+        raise BadInstantError(f"--to ({to_text}) must be after --from ({from_text})")
+    return Interval(start_us, end_us)
+
+
+@click.command()
+@click.argument("room")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="key file to write")
+def agent_enroll(room: str, output: Path) -> None:
+    """Make ROOM's signing key and token. The private key is written to FILE and kept nowhere else."""
+    archive = Archive.open(load_settings())
+    key = enrolment.enroll(archive, room, actor(), now_us())
+    key.write(output)
+    click.echo(f"{output}: key of room {key.room}, enrolment {key.enrolment}", err=True)
+
+
+@click.command()
+@click.option("--room", required=True)
+@click.option("--date", "date_text", help="a local date: 2026-11-20")
+@click.option("--from", "from_text", help="with --to, instead of --date: 2026-11-20T10:00:00+02:00")
+@click.option("--to", "to_text")
+@click.option("--json", "as_json", is_flag=True)
+def search(
+    room: str, date_text: str | None, from_text: str | None, to_text: str | None, *, as_json: bool
+) -> None:
+    """Segments and gaps of a room. Exit code 1 when nothing was found."""
+    archive = Archive.open(load_settings())
+    with archive.database.reading() as session:
+        _, rooms = archive.configurations.current(session)
+        found = rooms.room(room)
+        zone = rooms.council.timezone
+        interval = _asked(date_text, from_text, to_text, zone)
+        rows = searching.segments(session, found.id, interval)
+        gaps = searching.gaps(session, found.id, interval)
+    document = {
+        "room": found.id,
+        "label": found.label,
+        "from": format_instant(interval.start_us, zone),
+        "to": format_instant(interval.end_us, zone),
+        "segments": [_segment(row, zone) for row in rows],
+        "gaps": [_gap(gap, zone) for gap in gaps],
+    }
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False, indent=1))
+    else:
+        for row in rows:
+            click.echo(f"{_span(row, zone)}  {row.source}  {row.size_bytes / _MIB:7.1f} MiB  {row.id}")
+        for gap in gaps:
+            click.echo(f"{_span(gap, zone)}  {gap.source}  gap: {gap.cause} ({', '.join(gap.tracks)})")
+    sys.exit(0 if rows or gaps else 1)
+
+
+def _asked(date_text: str | None, from_text: str | None, to_text: str | None, zone: str) -> Interval:
+    if date_text and not (from_text or to_text):
+        day = parse_date(date_text)
+        start_us = local_midnight_us(day, zone)
+        # Recording windows may run past midnight; their segments belong to the date of their start.
+        return Interval(start_us, start_us + US_PER_DAY)
+    if from_text and to_text and not date_text:
+        return parse_interval(from_text, to_text)
+    raise click.UsageError("give either --date, or --from and --to")
+
+
+def _span(fact: Any, zone: str) -> str:
+    return f"{format_instant(fact.start_us, zone)} .. {format_instant(fact.end_us, zone)}"
+
+
+def _segment(row: Segment, zone: str) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "source": row.source,
+        "run": row.run,
+        "start": format_instant(row.start_us, zone),
+        "end": format_instant(row.end_us, zone),
+        "start_us": row.start_us,
+        "end_us": row.end_us,
+        "size_bytes": row.size_bytes,
+        "sha256": row.file_sha256,
+        "clock_estimated": row.clock_estimated,
+        "overlaps": row.overlaps,
+    }
+
+
+def _gap(gap: searching.GapFact, zone: str) -> dict[str, Any]:
+    return {
+        "source": gap.source,
+        "tracks": list(gap.tracks),
+        "start": format_instant(gap.start_us, zone),
+        "end": format_instant(gap.end_us, zone),
+        "start_us": gap.start_us,
+        "end_us": gap.end_us,
+        "cause": gap.cause,
+        "detail": gap.detail,
+    }
+
+
+@click.command()
+@click.option("--room", required=True)
+@click.option("--from", "from_text", required=True, help="2026-11-20T10:00:00+02:00")
+@click.option("--to", "to_text", required=True)
+@click.option("--ground", required=True, help="request:NUMBER, hold:ID, fault_check or audit")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
+def export(room: str, from_text: str, to_text: str, ground: str, output: Path) -> None:
+    """Write a clip to FILE. It begins at the first keyframe at or after --from; the log says so."""
+    archive = Archive.open(load_settings())
+    interval, why = parse_interval(from_text, to_text), door.Ground.parse(ground)
+    with archive.database.reading() as session:
+        room_id = archive.configurations.current(session)[1].room(room).id
+        pieces = door.resolve(session, archive.configurations, room_id, interval, why, now_us())
+        zone = archive.timezone(session)
+    clip = build(pieces, interval, exact=False)
+    applied = Interval(clip.start_us, clip.end_us)
+    viewing_id = viewing.open_viewing(archive, actor(), room_id, interval, why, now_us())
+    try:
+        with output.open("xb") as file:
+            for piece in read_slices(archive.store, clip.slices(0, clip.size)):
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError as error:
+        raise ProtokolError(f"{output} exists already; choose another name") from error
+    except OSError as error:
+        raise ProtokolError(f"cannot write {output}: {error.strerror}") from error
+    viewing.served(archive, viewing_id, applied, clip.size, now_us())
+    click.echo(
+        f"{output}: {clip.size} bytes, {format_instant(applied.start_us, zone)} .. "
+        f"{format_instant(applied.end_us, zone)}",
+        err=True,
+    )
+
+
+@click.command()
+@click.option("--deep", is_flag=True, help="read and hash every object, verify every signature")
+@click.option("--json", "as_json", is_flag=True)
+def check(*, deep: bool, as_json: bool) -> None:
+    """Compare index and objects both ways, walk the chains. Exit code 1 with findings."""
+    archive = Archive.open(load_settings())
+    findings = list(checking.check(archive, deep=deep))
+    if as_json:
+        click.echo(
+            json.dumps([{"kind": f.kind, "what": f.what} for f in findings], ensure_ascii=False, indent=1)
+        )
+    else:
+        for finding in findings:
+            click.echo(f"{finding.kind}: {finding.what}")
+        for kind in dict.fromkeys(f.kind for f in findings):
+            click.echo(f"{kind}: {checking.ADVICE[kind]}", err=True)
+        if not findings:
+            click.echo("clean", err=True)
+    sys.exit(1 if findings else 0)
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+    Database(load_settings().database).migrate()
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True)
+def stats(*, as_json: bool) -> None:
+    """How much is kept, since when, and what stands in its way."""
+    archive = Archive.open(load_settings())
+    with archive.database.reading() as session:
+        zone = archive.timezone(session)
+        count, size_bytes, oldest_us = session.execute(
+            select(func.count(), func.coalesce(func.sum(Segment.size_bytes), 0), func.min(Segment.start_us))
+        ).one()
+        document = {
+            "segments": count,
+            "size_bytes": int(size_bytes),
+            "oldest": format_instant(oldest_us, zone) if oldest_us is not None else None,
+            "open_room_days": _count(session, select(func.count()).where(RoomDay.state == "open")),
+            "holds": _count(session, select(func.count()).where(Hold.released_us.is_(None))),
+            "quarantined": _count(session, select(func.count()).select_from(Quarantine)),
+        }
+    if as_json:
+        click.echo(json.dumps(document, indent=1))
+    else:
+        for name, value in document.items():
+            click.echo(f"{name}: {value}")
+
+
+def _count(session: Any, statement: Any) -> int:
+    return int(session.scalar(statement) or 0)

@@ -1,0 +1,216 @@
+"""The Accept procedure: every terminal answer means that the archive has the bytes, or may not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import func, select
+
+from archive import room_days
+from archive.check import check
+from archive.enrolment import NotEnrolledError
+from archive.ingest import DigestMismatchError, Ingest
+from archive.models import CustodyEvent, Quarantine, RoomDay, Segment
+from archive.system import Archive
+from recorder.instants import to_us
+from tests.footage import SECOND, FakeAgent, make_archive, unsigned
+
+T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def archive(tmp_path):
+    archive = make_archive(tmp_path)
+    yield archive
+    archive.close()
+
+
+@pytest.fixture
+def agent(archive):
+    return FakeAgent(archive)
+
+
+def count(archive: Archive, model) -> int:
+    with archive.database.reading() as session:
+        return session.scalar(select(func.count()).select_from(model))
+
+
+def test_an_accepted_segment_is_stored_indexed_and_told(archive, agent):
+    signed, body = agent.segment(T0)
+    assert agent.send(signed, body).outcome == "accepted"
+    with archive.database.reading() as session:
+        row = session.get(Segment, signed.manifest.segment_id)
+        event = session.scalars(select(CustodyEvent).order_by(CustodyEvent.sequence.desc())).first()
+    reader = archive.store.open(row.object_name)
+    assert reader.pread(0, reader.size_bytes) == body
+    reader.close()
+    assert (event.action, event.subject) == ("segment_accepted", f"segment:{row.id}")
+    assert row.date == "2026-11-20"
+    assert list(check(archive, deep=True)) == []
+
+
+def test_the_same_segment_again_is_acknowledged_again_and_stored_once(archive, agent):
+    signed, body = agent.segment(T0)
+    assert not agent.send(signed, body).again
+    assert agent.send(signed, body).again
+    assert count(archive, Segment) == 1
+    assert list(check(archive)) == []
+
+
+def test_a_segment_altered_on_the_way_is_asked_for_again_and_leaves_nothing(archive, agent):
+    signed, body = agent.segment(T0)
+    altered = bytearray(body)
+    altered[len(body) // 2] ^= 1
+    with pytest.raises(DigestMismatchError):
+        agent.send(signed, bytes(altered))
+    with pytest.raises(DigestMismatchError):
+        agent.send(signed, body[:-1])
+    with pytest.raises(DigestMismatchError):
+        agent.send(signed, body + b"x")
+    assert list(archive.store.root.glob("**/.incoming-*")) == []
+    assert agent.send(signed, body).outcome == "accepted"
+
+
+def test_a_segment_damaged_on_the_agents_disk_is_kept_in_quarantine(archive, agent):
+    signed, body = agent.segment(T0)
+    answer = agent.send(signed, body[:1000], damaged=True)
+    assert (answer.outcome, "damaged" in answer.reason) == ("quarantined", True)
+    with archive.database.reading() as session:
+        row = session.scalars(select(Quarantine)).one()
+    reader = archive.store.open(row.object_name)
+    assert reader.pread(0, 2000) == body[:1000]
+    reader.close()
+    assert list(check(archive, deep=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"room": "228-a"}, "another room"),
+        ({"configuration_version": 7}, "no version 7"),
+        ({"source": "left"}, "no source left"),
+    ],
+)
+def test_what_breaks_the_contract_goes_to_quarantine_with_its_reason(archive, agent, changes, reason):
+    signed, body = agent.segment(T0, **changes)
+    answer = agent.send(signed, body)
+    assert answer.outcome == "quarantined"
+    assert reason in answer.reason
+    assert count(archive, Segment) == 0
+    assert agent.send(signed, body).outcome == "quarantined"
+    assert count(archive, Quarantine) == 1
+
+
+def test_a_wrong_signature_and_a_clock_from_the_future_are_refused(archive, agent):
+    signed, body = agent.segment(T0)
+    forged = unsigned(signed)
+    answer = agent.send(forged, body)
+    assert answer.outcome == "quarantined"
+    assert "signature" in answer.reason
+    late, body = agent.segment(T0 + 60 * SECOND)
+    answer = agent.send(late, body, now_us=T0 - 3600 * SECOND)
+    assert "future" in answer.reason
+
+
+def test_footage_outside_the_recording_windows_is_refused(tmp_path):
+    archive = make_archive(tmp_path)
+    text = (tmp_path / "rooms.yaml").read_text("utf-8").replace("00:00-24:00", "09:00-12:00")
+    (tmp_path / "rooms.yaml").write_text(text, "utf-8")
+    assert archive.sync_rooms_file(T0)
+    agent = FakeAgent(archive)
+    signed, body = agent.segment(T0 + 2 * 3600 * SECOND - SECOND, configuration_version=2)
+    answer = agent.send(signed, body)
+    assert answer.outcome == "quarantined"
+    assert "outside the recording windows" in answer.reason
+    archive.close()
+
+
+def test_a_fork_of_the_chain_is_kept_apart(archive, agent):
+    first, body = agent.segment(T0)
+    agent.send(first, body)
+    agent.sequence, agent.previous = 0, None
+    second, other = agent.segment(T0 + 10 * SECOND)
+    answer = agent.send(second, other)
+    assert answer.outcome == "quarantined"
+    assert "fork" in answer.reason
+    assert count(archive, Segment) == 1
+    assert list(check(archive, deep=True)) == []
+
+
+def test_an_open_link_is_reported_until_it_closes(archive, agent):
+    first = agent.segment(T0)
+    second = agent.segment(T0 + 2 * SECOND)
+    agent.send(*second)
+    assert [finding.kind for finding in check(archive)] == ["open_link"]
+    agent.send(*first)
+    assert list(check(archive)) == []
+
+
+def test_overlaps_are_stored_and_flagged(archive, agent):
+    agent.record(T0)
+    overlapping = agent.record(T0 + SECOND)
+    abutting = agent.record(T0 + 3 * SECOND)
+    with archive.database.reading() as session:
+        assert session.get(Segment, overlapping).overlaps
+        assert not session.get(Segment, abutting).overlaps
+
+
+def test_a_purged_or_due_room_day_answers_expired(archive, agent):
+    agent.record(T0)
+    signed, body = agent.segment(T0 + 10 * SECOND)
+    due_us = to_us(datetime(2026, 12, 19, 22, 0, tzinfo=UTC))
+    assert agent.send(signed, body, now_us=due_us - 1).outcome == "accepted"
+    late, body = agent.segment(T0 + 20 * SECOND)
+    assert agent.send(late, body, now_us=due_us).outcome == "expired"
+    with archive.database.transaction() as session:
+        day = session.get(RoomDay, ("108", "2026-11-20"))
+        day.state, day.purged_us = "purged", due_us
+    assert agent.send(late, body, now_us=due_us).outcome == "expired"
+    assert count(archive, Segment) == 2
+
+
+def test_purged_while_the_body_was_on_its_way(archive, agent):
+    signed, body = agent.segment(T0)
+    upload = Ingest(archive).begin(
+        "108", agent.key.token, signed.manifest.segment_id, signed.header, T0 + 60 * SECOND
+    )
+    upload.write(body)
+    with archive.database.transaction() as session:
+        day = room_days.lock(session, archive.configurations, [("108", "2026-11-20")])["108", "2026-11-20"]
+        day.state, day.purged_us = "purged", T0
+    assert upload.finish(T0 + 60 * SECOND).outcome == "expired"
+    assert list(archive.store.names()) == []
+
+
+def test_a_gap_record_is_accepted_once(archive, agent):
+    signed = agent.gap(T0, T0 + 60 * SECOND)
+    assert agent.send(signed).outcome == "accepted"
+    assert agent.send(signed).again
+
+
+def test_an_unknown_token_is_no_terminal_answer(archive, agent):
+    signed, _ = agent.segment(T0)
+    with pytest.raises(NotEnrolledError):
+        Ingest(archive).begin("108", "wrong", signed.manifest.segment_id, signed.header, T0)
+    with pytest.raises(NotEnrolledError):
+        Ingest(archive).begin("228-a", agent.key.token, signed.manifest.segment_id, signed.header, T0)
+
+
+def test_rubbish_in_the_manifest_header_is_quarantined_not_crashed(archive, agent):
+    signed, _ = agent.segment(T0)
+    for header in ("", "x", "AAAA", "!" * 50, signed.header[:-8], "A" * 50_000):
+        begun = Ingest(archive).begin("108", agent.key.token, signed.manifest.segment_id, header, T0)
+        begun.write(b"whatever came")
+        assert begun.finish(T0).outcome == "quarantined"
+
+
+def test_media_that_is_no_mp4_is_quarantined(archive, agent, monkeypatch):
+    from tests import footage  # noqa: PLC0415
+
+    monkeypatch.setattr(footage, "media", lambda seconds: b"this is not an MP4 file at all" * 100)
+    signed, body = agent.segment(T0)
+    answer = agent.send(signed, body)
+    assert answer.outcome == "quarantined"
+    assert "unreadable media" in answer.reason
+    assert count(archive, Segment) == 0
