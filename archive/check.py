@@ -113,7 +113,9 @@ def _links(session: Session) -> Iterator[Finding]:
         .where(ChainLink.sequence > 0)
         .order_by(ChainLink.enrolment, ChainLink.source, ChainLink.sequence)
     )
-    for link, previous in session.execute(statement.execution_options(yield_per=1000)):
+    for row in session.execute(statement.execution_options(yield_per=1000)):
+        link: ChainLink = row[0]
+        previous: str | None = row[1]
         place = f"{link.enrolment}/{link.source} sequence {link.sequence}"
         if previous is None:
             yield Finding("open_link", f"{place}: its predecessor has not arrived")

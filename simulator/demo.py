@@ -18,6 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ import click
 
 from recorder.errors import ProtokolError
 from recorder.rooms import RoomsFile, parse_rooms, shipped_rooms_text
+from simulator.control import free_ports
 from simulator.processes import die_with_parent
 
 _START_TIMEOUT_S = 60.0
@@ -43,6 +45,7 @@ class _Demo:
     port: int
     rooms: RoomsFile
     room_ids: list[str]
+    control_port: int = 0
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     stopping: bool = False
 
@@ -128,24 +131,25 @@ class _Demo:
 
     # --- the parts -----------------------------------------------------------------------------
 
-    def start_simulator(self) -> int:
-        """Port of the RTSP server; the rooms file is written for it."""
-        port = _free_port()
+    def start_simulator(self) -> dict[str, int]:
+        """Room → port of its camera; each has its own, so that one can be killed alone."""
+        self.control_port, *ports = free_ports(1 + len(self.room_ids))
+        cameras = dict(zip(self.room_ids, ports, strict=True))
         process = self.start(
             "simulator",
             "simulator",
             "serve",
-            "--port",
-            str(port),
-            "--rooms",
-            ",".join(self.room_ids),
-            "--media-dir",
-            str(self.data_dir / "media"),
-            "--control",
-            str(self.data_dir / "simulator.sock"),
+            f"--rooms={','.join(f'{room}={port}' for room, port in cameras.items())}",
+            f"--control-port={self.control_port}",
+            f"--media-dir={self.data_dir / 'media'}",
+            "--die-with-parent",
         )
-        _wait_for(lambda: _accepts(port), process, "the camera simulator", self.log_of("simulator"))
-        return port
+
+        def ready() -> bool:
+            return all(_accepts(port) for port in ports)
+
+        _wait_for(ready, process, "the camera simulator", self.log_of("simulator"))
+        return cameras
 
     def start_server(self) -> None:
         process = self.start("server", "serve", "--port", str(self.port))
@@ -188,12 +192,6 @@ def _command() -> list[str]:
     return [sys.executable, "-m", "protokol"]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _accepts(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
         return True
@@ -206,9 +204,9 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _wait_for(ready: object, process: subprocess.Popen[bytes], what: str, log: Path) -> None:
+def _wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], what: str, log: Path) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while callable(ready) and not ready():
+    while not ready():
         if process.poll() is not None:
             raise DemoError(f"{what} ended with {process.returncode}; see {log}")
         if time.monotonic() > deadline:
@@ -216,7 +214,7 @@ def _wait_for(ready: object, process: subprocess.Popen[bytes], what: str, log: P
         time.sleep(0.1)
 
 
-def _rooms_text(rooms: RoomsFile, room_ids: list[str], port: int) -> str:
+def _rooms_text(rooms: RoomsFile, cameras: dict[str, int]) -> str:
     """The shipped rooms with simulated cameras, recording around the clock."""
     council = rooms.council
     names = f"{{uk: {council.name.uk}, en: {council.name.en}}}"
@@ -228,7 +226,7 @@ def _rooms_text(rooms: RoomsFile, room_ids: list[str], port: int) -> str:
         '  mon-sun: ["00:00-24:00"]',
         "rooms:",
     ]
-    for room_id in room_ids:
+    for room_id, port in cameras.items():
         room = rooms.room(room_id)
         lines += [
             f'  - id: "{room.id}"',
@@ -258,7 +256,8 @@ def _print_welcome(demo: _Demo, logins: dict[str, str], environment: Path) -> No
        {demo.url}/request
   3. In another terminal, break a camera and watch the board:
        set -a; . {shlex.quote(str(environment))}; set +a
-       .venv/bin/protokol simulator command {first} kill     (and `start` to mend it)
+       .venv/bin/protokol simulator command --control-port {demo.control_port} {first} kill
+       … and `start` in place of `kill` to mend it;
        .venv/bin/protokol archive search --room {first} --date $(date +%F)
 
   Logs: {demo.data_dir / "logs"}        Ctrl-C stops everything.
@@ -289,8 +288,8 @@ def demo(port: int, data_dir: Path, room_list: str | None) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        camera_port = running.start_simulator()
-        (data_dir / "rooms.yaml").write_text(_rooms_text(rooms, room_ids, camera_port), "utf-8")
+        cameras = running.start_simulator()
+        (data_dir / "rooms.yaml").write_text(_rooms_text(rooms, cameras), "utf-8")
         running.start_server()
         for room_id in room_ids:
             running.start_agent(room_id)
