@@ -77,6 +77,12 @@ def items_of(session: Session, room: str, date: str, timezone: str) -> tuple[Ite
     return tuple(sorted(items))
 
 
+def local_day(date: str, timezone: str) -> Interval:
+    """The local date from its first instant to the next one's; 23 or 25 hours at a change of the clock."""
+    day = parse_date(date)
+    return Interval(local_midnight_us(day, timezone), local_midnight_us(day + timedelta(days=1), timezone))
+
+
 def batches(ids: Iterable[str]) -> Iterable[list[str]]:
     listed = list(ids)
     return (listed[start : start + BATCH] for start in range(0, len(listed), BATCH))
@@ -89,10 +95,7 @@ def _claimed(manifest: bytes, date: str, timezone: str) -> Interval:
     try:
         return decode(manifest).manifest.interval
     except ManifestError:
-        day = parse_date(date)
-        return Interval(
-            local_midnight_us(day, timezone), local_midnight_us(day + timedelta(days=1), timezone)
-        )
+        return local_day(date, timezone)
 
 
 def _totals(session: Session) -> dict[tuple[str, str], Amount]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -23,12 +22,11 @@ from recorder.instants import (
     US_PER_DAY,
     format_instant,
     local_date,
-    local_midnight_us,
-    parse_date,
 )
 from recorder.intervals import Interval, intersect, merge
 from recorder.manifest import MAX_SEGMENT_US
 from retention.errors import DayGoneError, HoldError
+from retention.facts import local_day
 
 # A mistyped year must not lock centuries of room-days.
 MAX_HOLD_DAYS = 400
@@ -233,7 +231,7 @@ def _keepable(
     gone = []
     for date in room_days.days_of(interval, timezone):
         day = locked.get((room, date))
-        part = interval.intersection(_local_day(date, timezone))
+        part = interval.intersection(local_day(date, timezone))
         if day is None or part is None:
             continue
         if day.state == "open" and now_us < day.due_us:
@@ -246,11 +244,6 @@ def _keepable(
         what = ", ".join(gone) or "nothing is kept of these days"
         raise DayGoneError(f"room {room}: the recording is gone and no hold keeps it: {what}")
     return merge(pieces)
-
-
-def _local_day(date: str, timezone: str) -> Interval:
-    day = parse_date(date)
-    return Interval(local_midnight_us(day, timezone), local_midnight_us(day + timedelta(days=1), timezone))
 
 
 def _take(session: Session, archive: Archive, hold_id: int) -> Hold:

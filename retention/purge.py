@@ -20,7 +20,7 @@ from archive.system import Archive
 from recorder import instants
 from recorder.errors import ProtokolError
 from recorder.logging import get_logger
-from retention import certificate, clock, facts, policy, tombstone
+from retention import certificate, clock, facts, policy, strays, tombstone
 from retention.clock import Clock
 from retention.errors import ConfirmationError, PurgeError
 
@@ -54,12 +54,15 @@ class PurgedDay:
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. `failures` is empty unless something could not be finished; one line each."""
+    """What a run did. `strays` are objects of purged days that no row named. `failures` is empty unless
+    something could not be finished; one line each.
+    """
 
     now_us: int
     plan_sha256: str = ""
     days: list[PurgedDay] = field(default_factory=list)
     certificates: list[int] = field(default_factory=list)
+    strays: int = 0
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -119,6 +122,8 @@ def run(
                     kept=len(day.kept),
                 )
         _finish(archive, told, report, actor, fault, day=(decision.room, decision.date))
+    with _isolated(report, "strays"):
+        _purge_strays(archive, told, report, actor, fault)
     return report
 
 
@@ -224,23 +229,32 @@ def _finish(
 
 
 def _unlink(archive: Archive, room: str, date: str, fault: Fault) -> None:
-    """Objects first, rows after: a crash in between leaves rows, and unlinking again is no error."""
+    """Objects first, rows after: a crash in between leaves rows, and unlinking again is no error.
+
+    Raises PurgeError, after the rest is done, for garbage that a row needs. A refused segment that was
+    registered while its object was taken for a stray looks like that: the row wins, for it is purged
+    by the next run with a tombstone; and an index that contradicts itself must never cost footage.
+    """
     with archive.database.reading() as session:
         listed = select(Garbage.object_name).where(Garbage.room == room, Garbage.date == date)
         names = list(session.scalars(listed))
-        needed: list[str] = []
+        needed: set[str] = set()
         for batch in facts.batches(names):
             for table in (Segment, Quarantine):
-                needed += session.scalars(select(table.object_name).where(table.object_name.in_(batch)))
-    if needed:
-        # Never seen, and never to be seen: an index that contradicts itself must not cost footage.
-        raise PurgeError(
-            f"{len(needed)} objects are listed as garbage but still needed, first {needed[0]}; "
-            "nothing was unlinked, run `protokol archive check`"
-        )
-    archive.store.delete(names)
+                needed.update(session.scalars(select(table.object_name).where(table.object_name.in_(batch))))
+    archive.store.delete(name for name in names if name not in needed)
     fault("unlinked")
     with archive.database.transaction() as session:
         for batch in facts.batches(names):
             session.execute(delete(Garbage).where(Garbage.object_name.in_(batch)))
     fault("swept")
+    if needed:
+        raise PurgeError(f"{len(needed)} objects were garbage but needed, and stay; first {min(needed)}")
+
+
+def _purge_strays(archive: Archive, told: Clock, report: Report, actor: str, fault: Fault) -> None:
+    for day, names in strays.find(archive, told.now_us).items():
+        with _isolated(report, f"strays of {day[0]} {day[1]}"):
+            with archive.database.transaction() as session:
+                report.strays += strays.bury(session, archive, day, names, actor=actor, now_us=told.now_us)
+            _finish(archive, told, report, actor, fault, day=day)

@@ -94,6 +94,7 @@ def report_document(report: Report, timezone: str) -> dict[str, Any]:
             }
             for day in report.days
         ],
+        "strays": report.strays,
         "certificates": report.certificates,
         "failures": report.failures,
     }
@@ -104,6 +105,8 @@ def report_lines(report: Report) -> Iterator[str]:
         f"destroyed {report.destroyed.objects} objects, {size(report.destroyed.size_bytes)}, of "
         f"{len(report.days)} room-days; {len(report.certificates)} certificates signed"
     )
+    if report.strays:
+        yield f"destroyed {report.strays} objects of purged room-days that no row named"
     for day in report.days:
         yield f"{day.room} {day.date}: destroyed {day.destroyed.objects}, kept {len(day.kept)} under holds"
 
