@@ -1,0 +1,86 @@
+"""A purge killed between any two steps: the next run finishes it, and held footage is whole."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from archive import custody
+from archive.check import check
+from archive.models import CustodyEvent, RoomDay, Segment, Tombstone
+from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us
+from recorder.intervals import Interval
+from retention import certificate, holds, purge
+from tests.footage import FakeAgent, make_archive
+
+ROOT = Path(__file__).parents[2]
+MIDNIGHT = local_midnight_us(date(2026, 11, 20), "Europe/Kyiv")
+DUE = local_midnight_us(date(2026, 12, 20), "Europe/Kyiv")
+HELD_US = MIDNIGHT + 600 * US_PER_MINUTE
+
+# After a kill at the step: is the day purged, how many of its four objects are there, is it certified?
+# Three objects are due and unheld, one is held.
+LEFT_BEHIND = {
+    "locked": ("open", 4, 0),
+    "written": ("open", 4, 0),
+    "committed": ("purged", 4, 0),
+    "half_unlinked": ("purged", 2, 0),
+    "unlinked": ("purged", 1, 0),
+    "swept": ("purged", 1, 0),
+    "signed": ("purged", 1, 0),
+    "certified": ("purged", 1, 1),
+}
+
+
+def test_every_step_is_killed_at():
+    assert set(LEFT_BEHIND) == {*purge.STEPS, "half_unlinked"}
+
+
+@pytest.mark.parametrize("step", LEFT_BEHIND)
+def test_a_killed_purge_is_finished_by_the_next_run(tmp_path, step):
+    archive = make_archive(tmp_path)
+    agent = FakeAgent(archive)
+    held = agent.record(HELD_US)
+    for minute in (1, 2, 3):
+        agent.record(HELD_US + minute * US_PER_MINUTE)
+    order = holds.HoldOrder(
+        "108", Interval(HELD_US, HELD_US + US_PER_SECOND), "a complaint", "court order 1", "user:3"
+    )
+    with archive.database.transaction() as session:
+        holds.place(session, archive, [order], HELD_US)
+    (held_name,) = [name for name in archive.store.names() if held in name]
+    footage = (archive.store.root / held_name).read_bytes()
+
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.integration.retention_killed_run", tmp_path, str(DUE), step],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    with archive.database.reading() as session:
+        state = session.scalars(select(RoomDay.state)).one()
+        certified = list(session.scalars(select(Tombstone.certificate_id)))
+    left = (state, len(list(archive.store.names())), sum(number is not None for number in certified))
+    assert left == LEFT_BEHIND[step]
+
+    report = purge.run(archive, actor="system", now_us=DUE, confirm=purge.plan(archive, DUE).digest)
+    assert report.failures == []
+    assert list(archive.store.names()) == [held_name]
+    assert (archive.store.root / held_name).read_bytes() == footage
+    assert list(check(archive, deep=True)) == []
+    with archive.database.reading() as session:
+        assert list(session.scalars(select(Segment.id))) == [held]
+        assert list(session.scalars(select(Tombstone.certificate_id))) == [1]
+        assert list(certificate.verify(session, archive.server_key.public_key())) == []
+        assert list(custody.verify(session)) == []
+        actions = list(session.scalars(select(CustodyEvent.action)))
+    assert (actions.count("purged"), actions.count("purge_certified")) == (1, 1)
+    archive.close()
