@@ -88,7 +88,9 @@ def resolve(
     days: dict[str, RoomDay] = {}
     for row in search.segments(session, room, interval, source):
         day = days.setdefault(row.date, room_days.peek(session, configurations, room, row.date))
-        if now_us >= day.due_us and not allowed.covers(row):
+        # A purged day may still hold segments that a hold kept: they are past their retention too.
+        closed = now_us >= day.due_us or day.state == "purged"
+        if closed and not allowed.covers(row):
             refused_day = day
             continue
         index = session.get(SampleIndex, row.id)
@@ -139,7 +141,7 @@ def _explain(
     day = refused_day or room_days.peek(session, configurations, room, date)
     if day.state == "purged" and refused_day is None:
         return _purged(session, day)
-    if now_us >= day.due_us:
+    if now_us >= day.due_us or refused_day is not None:
         since = format_instant(day.due_us, zone)
         return NoFootageError(
             "expired",

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         200 * 10**9, gt=0, description="what an agent may hold back while the server is away"
     )
     listen_host: str = Field("127.0.0.1", description="address of `protokol serve`")
-    listen_port: int = Field(8000, ge=0, le=65535)
+    listen_port: int = Field(8000, ge=0, le=65535, description="port of `protokol serve`")
     session_hours: int = Field(12, ge=1, le=24, description="how long a log-in of staff lasts")
     secure_cookies: bool = Field(
         True, description="off only where the pages are served without TLS on loopback"

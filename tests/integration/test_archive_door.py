@@ -109,6 +109,16 @@ def test_past_due_a_hold_opens_its_segments_for_its_purpose_only(archive, agent)
         opened(archive, whole, DUE, Ground("hold", str(released)))
 
 
+def test_what_a_hold_kept_of_a_purged_day_opens_for_its_purpose_only(archive, agent):
+    agent.record(T0)
+    number = hold(archive, T0, T0 + SECOND)
+    with archive.database.transaction() as session:
+        day = session.get(RoomDay, ("108", "2026-11-20"))
+        day.state, day.purged_us = "purged", DUE
+    assert opened(archive, Interval(T0, T0 + SECOND), NOW, Ground("hold", str(number)))
+    assert refused(archive, Interval(T0, T0 + SECOND), NOW, AUDIT) == "expired"
+
+
 def test_a_purged_day_names_its_certificate(archive, agent):
     agent.record(T0)
     with archive.database.transaction() as session:
