@@ -1,0 +1,115 @@
+"""Commands of the simulator. GStreamer is imported only by the one that serves."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from recorder.errors import ConfigurationError
+from recorder.logging import configure_logging
+from simulator.control import command as send_command
+from simulator.faults import USAGE, Faults
+from simulator.media import AudioCodec, VideoSpec, default_media_dir, parse_size
+
+_CONTROL_PORT = 8553
+
+
+@click.group()
+def simulator() -> None:
+    """A room without hardware: a simulated RTSP camera, with faults on command."""
+
+
+def _parse_rooms(text: str, first_port: int) -> tuple[tuple[str, int], ...]:
+    """`108,116` → consecutive ports from `first_port` (0: free ones); `108=9000` → that port."""
+    rooms = []
+    for place, item in enumerate(filter(None, (part.strip() for part in text.split(",")))):
+        room, equals, port = item.partition("=")
+        if equals and not (port.isdecimal() and int(port) < 65536):
+            raise ConfigurationError(f"not a port: {port[:20]!r} of room {room}")
+        rooms.append((room, int(port) if equals else first_port + place if first_port else 0))
+    if not rooms:
+        raise ConfigurationError("no room to simulate; say --rooms 108,116")
+    return tuple(rooms)
+
+
+@simulator.command()
+@click.option(
+    "--rooms", default="108", show_default=True, help="Room ids, comma-separated; ID=PORT sets a port."
+)
+@click.option(
+    "--port",
+    default=8554,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="RTSP port of the first room, the others follow; 0: free ports.",
+)
+@click.option(
+    "--control-port",
+    default=_CONTROL_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Where commands are taken; 0: a free port.",
+)
+@click.option(
+    "--audio", type=click.Choice([codec.value for codec in AudioCodec]), default="alaw", show_default=True
+)
+@click.option("--size", default="1280x720", show_default=True, help="Picture size.")
+@click.option("--bitrate", default=1800, show_default=True, help="Picture, kbit/s.")
+@click.option("--gop", default=25, show_default=True, help="Frames from keyframe to keyframe.")
+@click.option("--b-frames", default=0, show_default=True, help="B-frames between references.")
+@click.option("--loop", "loop_s", default=60, show_default=True, help="Length of the loop in seconds.")
+@click.option(
+    "--media-dir", type=click.Path(path_type=Path, file_okay=False), help="Where encoded loops are kept."
+)
+@click.option("--user", help="Ask for this user (digest)…")
+@click.option("--password", envvar="PROTOKOL_SIMULATOR_PASSWORD", help="…and this password.")
+@click.option("--unset-clock", is_flag=True, help="Cameras think that it is 1970.")
+@click.option("--die-with-parent", is_flag=True, help="End when the starting process ends.")
+def serve(
+    rooms: str,
+    port: int,
+    control_port: int,
+    audio: str,
+    size: str,
+    bitrate: int,
+    gop: int,
+    b_frames: int,
+    loop_s: int,
+    media_dir: Path | None,
+    user: str | None,
+    password: str | None,
+    unset_clock: bool,
+    die_with_parent: bool,
+) -> None:
+    """Serve cameras until Ctrl-C; prints READY and their addresses."""
+    from simulator.camera import Credentials  # noqa: PLC0415 -- needs GStreamer, which `command` does not
+    from simulator.server import ServeOptions  # noqa: PLC0415 -- as above
+    from simulator.server import serve as run  # noqa: PLC0415 -- as above
+
+    configure_logging()
+    if (user is None) != (password is None):
+        raise ConfigurationError("--user and --password come together")
+    width, height = parse_size(size)
+    options = ServeOptions(
+        rooms=_parse_rooms(rooms, port),
+        media_dir=media_dir or default_media_dir(),
+        video=VideoSpec(
+            width, height, bitrate_kbps=bitrate, gop_frames=gop, b_frames=b_frames, loop_s=loop_s
+        ),
+        audio=AudioCodec(audio),
+        credentials=None if user is None or password is None else Credentials(user, password),
+        control_port=control_port,
+        start_faults=Faults(clock_offset_s=-time.time() if unset_clock else 0.0),
+        die_with_parent=die_with_parent,
+    )
+    run(options, click.echo)
+
+
+@simulator.command(help=f"Have a running camera obey: {USAGE}. ROOM may be `all`.")
+@click.argument("room")
+@click.argument("words", nargs=-1, required=True)
+@click.option("--control-port", default=_CONTROL_PORT, show_default=True, help="As given to `serve`.")
+def command(room: str, words: tuple[str, ...], control_port: int) -> None:
+    click.echo(send_command(control_port, room, *words) or "ok")

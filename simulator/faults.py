@@ -1,0 +1,86 @@
+"""What can be wrong with a simulated camera, and the words that make it so. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from recorder.errors import ProtokolError
+from simulator.media import parse_size
+
+VIDEO, AUDIO = "video", "audio"
+
+
+class CommandError(ProtokolError):
+    """A command that the simulator does not know, or cannot do."""
+
+
+@dataclass(frozen=True)
+class Faults:
+    """The state of one camera. A healthy one is `Faults()`.
+
+    `killed`: nobody listens at its port and its clients are gone. `stalled`: RTSP answers, media does not
+    come. `dropped`: tracks that do not come. `size`: another resolution than the one it was started with.
+    `clock_offset_s`: its clock minus the true one, as its sender reports tell it. `loss`: part of RTP
+    packets lost on the way, 0 to 1.
+    """
+
+    killed: bool = False
+    stalled: bool = False
+    dropped: frozenset[str] = frozenset()
+    size: tuple[int, int] | None = None
+    clock_offset_s: float = 0.0
+    loss: float = 0.0
+
+
+USAGE = (
+    "kill | start | stall | resume | drop video | drop audio | restore | resolution WIDTHxHEIGHT | "
+    "clock OFFSET_S | loss FRACTION | status"
+)
+
+
+def change(faults: Faults, words: list[str]) -> Faults:
+    """The state after a command; raises CommandError for one that is not understood."""
+    new: dict[str, Any]
+    match words:
+        case ["kill" | "start" as word]:
+            new = {"killed": word == "kill"}
+        case ["stall" | "resume" as word]:
+            new = {"stalled": word == "stall"}
+        case ["drop", "video" | "audio" as track]:
+            new = {"dropped": faults.dropped | {track}}
+        case ["restore"]:
+            new = {"dropped": frozenset()}
+        case ["resolution", size]:
+            new = {"size": parse_size(size)}
+        case ["clock", offset]:
+            new = {"clock_offset_s": _number(offset, -1e10, 1e10)}
+        case ["loss", fraction]:
+            new = {"loss": _number(fraction, 0.0, 1.0)}
+        case _:
+            raise CommandError(f"not understood: {' '.join(words)[:80]!r}; say {USAGE}")
+    return replace(faults, **new)
+
+
+def _number(text: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise CommandError(f"not a number from {low:g} to {high:g}: {text[:40]!r}")
+    return value
+
+
+def describe(faults: Faults) -> str:
+    """One line for people and tests; `well` when nothing is wrong."""
+    said = [
+        *(["killed"] if faults.killed else []),
+        *(["stalled"] if faults.stalled else []),
+        *(f"no {track}" for track in sorted(faults.dropped)),
+        *([f"{faults.size[0]}x{faults.size[1]}"] if faults.size else []),
+        *([f"clock {faults.clock_offset_s:+g} s"] if faults.clock_offset_s else []),
+        *([f"loss {faults.loss:g}"] if faults.loss else []),
+    ]
+    return ", ".join(said) or "well"

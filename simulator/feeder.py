@@ -1,0 +1,194 @@
+"""Pushes each access unit of every camera at its due time: one thread for all of them.
+
+The schedule has no state but the unix time: picture n since 1970 is picture n modulo the loop, so the
+bar code tells the true capture time, and a camera that comes back after a fault is where the clock is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from simulator.faults import AUDIO, VIDEO, Faults
+from simulator.gst import Gst, GstApp
+from simulator.media import AudioLoop, VideoLoop
+
+_NS = 1_000_000_000
+_TICK_NS = 40_000_000
+# The thread wakes shortly after the instant at which pictures of 25 fps and blocks of sound are due.
+_AFTER_DUE_NS = 300_000
+_STEP_NS = 20_000_000
+# After a longer sleep of the host the camera skips what it missed, as a real one would.
+_LATE_NS = _NS
+
+_log = structlog.get_logger()
+
+
+def video_caps(loop: VideoLoop) -> str:
+    spec = loop.spec
+    return (
+        f"video/x-h264,stream-format=avc,alignment=au,width={spec.width},height={spec.height},"
+        f"framerate={spec.fps}/1,codec_data=(buffer){loop.codec_data.hex()}"
+    )
+
+
+class Feed:
+    """The media of one camera while it is prepared: from the loops into the two `appsrc`."""
+
+    def __init__(
+        self,
+        element: Any,
+        faults: Callable[[], Faults],
+        video: Callable[[], VideoLoop],
+        audio: AudioLoop | None,
+    ) -> None:
+        """`faults` and `video` are asked at every tick, from the feeder's thread."""
+        self._element = element
+        self._faults = faults
+        self._video = video
+        self._audio = audio
+        self._pictures: Any = element.get_by_name(VIDEO)
+        self._sounds: Any = element.get_by_name(AUDIO)
+        self._base_ns: int | None = None
+        self._loop = video()
+        self._next_picture: int | None = None
+        self._next_sound: int | None = None
+        self._awaits_keyframe = False
+
+    def restart(self) -> None:
+        """Go on from where the clock is; called when the host's clock was set."""
+        self._next_picture = self._next_sound = None
+
+    def push_due(self, now_ns: int, wall_minus_clock_ns: int) -> None:
+        """Push what was captured until `now_ns` (unix time) and was not yet pushed."""
+        if self._base_ns is None:
+            self._base_ns = _base_time(self._element)
+            if self._base_ns is None:
+                return
+        zero_ns = wall_minus_clock_ns + self._base_ns  # unix time at running time 0
+        faults = self._faults()
+        self._push_pictures(now_ns, zero_ns, silent=faults.stalled or VIDEO in faults.dropped)
+        if self._audio is not None:
+            self._push_sounds(self._audio, now_ns, zero_ns, silent=faults.stalled or AUDIO in faults.dropped)
+
+    def _push_pictures(self, now_ns: int, zero_ns: int, *, silent: bool) -> None:
+        loop = self._video()
+        if loop is not self._loop:
+            self._loop, self._awaits_keyframe = loop, True
+            self._pictures.set_caps(Gst.Caps.from_string(video_caps(loop)))
+        fps, count, reorder = loop.spec.fps, len(loop.units), loop.reorder_frames
+        # The newest unit that a camera could have coded by now; place p is sent when p + reorder is taken.
+        newest = now_ns * fps // _NS - reorder
+        place = newest if self._next_picture is None else self._next_picture
+        place = max(place, newest - _LATE_NS * fps // _NS)
+        for at in range(place, newest + 1):
+            unit = loop.units[at % count]
+            if silent or (self._awaits_keyframe and not unit.is_keyframe):
+                continue
+            self._awaits_keyframe = False
+            taken = at - at % count + unit.number
+            _push(
+                self._pictures,
+                unit.data,
+                pts_ns=taken * _NS // fps - zero_ns,
+                dts_ns=(at - reorder) * _NS // fps - zero_ns,
+                duration_ns=_NS // fps,
+            )
+        self._next_picture = newest + 1
+
+    def _push_sounds(self, audio: AudioLoop, now_ns: int, zero_ns: int, *, silent: bool) -> None:
+        # Unit n is complete when n + 1 begins.
+        newest = now_ns * audio.rate // (audio.unit_samples * _NS) - 1
+        place = newest if self._next_sound is None else self._next_sound
+        place = max(place, newest - _LATE_NS * audio.rate // (audio.unit_samples * _NS))
+        for at in range(place, newest + 1):
+            if not silent:
+                pts_ns = at * audio.unit_samples * _NS // audio.rate - zero_ns
+                duration_ns = audio.unit_samples * _NS // audio.rate
+                _push(
+                    self._sounds,
+                    audio.units[at % len(audio.units)],
+                    pts_ns=pts_ns,
+                    dts_ns=pts_ns,
+                    duration_ns=duration_ns,
+                )
+        self._next_sound = newest + 1
+
+
+def _push(source: Any, data: bytes, *, pts_ns: int, dts_ns: int, duration_ns: int) -> None:
+    if dts_ns < 0:
+        return  # captured before the pipeline's time began
+    buffer = Gst.Buffer.new_wrapped(data)
+    buffer.pts, buffer.dts, buffer.duration = pts_ns, dts_ns, duration_ns
+    GstApp.AppSrc.push_buffer(source, buffer)
+
+
+def _base_time(element: Any) -> int | None:
+    """The base time of the pipeline that the element was put into; None until it runs.
+
+    The RTSP server builds the pipeline only after it has shown us the element, and says nothing when it
+    starts to run.
+    """
+    top = element
+    while (parent := top.get_parent()) is not None:
+        top = parent
+    if not isinstance(top, Gst.Pipeline) or top.get_clock() is None:
+        return None
+    return int(top.get_base_time()) or None
+
+
+class Feeder(threading.Thread):
+    """Feeds every camera that has clients, 25 times a second."""
+
+    def __init__(self) -> None:
+        super().__init__(name="feeder", daemon=True)
+        self._lock = threading.Lock()
+        self._feeds: tuple[Feed, ...] = ()
+        self._ends = threading.Event()
+
+    def add(self, feed: Feed) -> None:
+        with self._lock:
+            self._feeds = (*self._feeds, feed)
+
+    def remove(self, feed: Feed) -> None:
+        with self._lock:
+            self._feeds = tuple(other for other in self._feeds if other is not feed)
+
+    def stop(self) -> None:
+        self._ends.set()
+
+    def run(self) -> None:
+        wall_minus_clock_ns = _wall_minus_clock_ns()
+        while not self._ends.is_set():
+            offset_ns = _wall_minus_clock_ns()
+            stepped = abs(offset_ns - wall_minus_clock_ns) > _STEP_NS
+            if stepped:
+                _log.warning("host_clock_stepped", step_ms=(offset_ns - wall_minus_clock_ns) // 1_000_000)
+                wall_minus_clock_ns = offset_ns
+            now_ns = time.monotonic_ns() + wall_minus_clock_ns
+            for feed in self._feeds:
+                if stepped:
+                    feed.restart()
+                feed.push_due(now_ns, wall_minus_clock_ns)
+            left_ns = _TICK_NS - (time.time_ns() - _AFTER_DUE_NS) % _TICK_NS
+            self._ends.wait(left_ns / _NS)
+
+
+def _wall_minus_clock_ns() -> int:
+    """Unix time minus GStreamer's system clock, which is the monotonic one.
+
+    Read between two readings of the wall clock, thrice at most: a thread that loses the processor between
+    two readings would see a step that never was.
+    """
+    best_width, best = _NS, 0
+    for _ in range(3):
+        before, clock, after = time.time_ns(), time.monotonic_ns(), time.time_ns()
+        if abs(after - before) < best_width:
+            best_width, best = abs(after - before), (before + after) // 2 - clock
+        if best_width < 50_000:
+            break
+    return best

@@ -1,0 +1,269 @@
+"""The media of a simulated camera: a loop of H.264 encoded once and kept, and a loop of sound.
+
+Encoding while serving would cost 18 % of a core per camera, sending what is encoded costs 1 %. So the loop
+is encoded on first need, in superfast time, and cached in a directory under a name that holds every
+parameter and a digest of the code that drew it: a changed scene makes a new file, never a stale one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+
+from recorder.errors import ProtokolError
+from simulator import picture, sound
+
+
+class MediaError(ProtokolError):
+    """The loop cannot be encoded, or the cached one cannot be read."""
+
+
+class AudioCodec(StrEnum):
+    ALAW = "alaw"
+    MULAW = "mulaw"
+    AAC = "aac"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class VideoSpec:
+    """What the camera sends; equal specs share one cached loop.
+
+    `loop_s`: length of the loop in whole seconds; position in it is the unix time modulo `loop_s`, and
+    the 16-bit bar code bounds it.
+    """
+
+    width: int = 1280
+    height: int = 720
+    fps: int = 25
+    bitrate_kbps: int = 1800
+    gop_frames: int = 25
+    b_frames: int = 0
+    loop_s: int = 60
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("width", 160, 3840),
+            ("height", 120, 2160),
+            ("fps", 1, 60),
+            ("bitrate_kbps", 100, 50_000),
+            ("gop_frames", 1, 1000),
+            ("b_frames", 0, 4),
+            ("loop_s", 1, 600),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise MediaError(f"{name} must be {low} to {high}, not {getattr(self, name)}")
+        if self.width % 2 or self.height % 2:
+            raise MediaError(f"width and height must be even, not {self.width}x{self.height}")
+
+    @property
+    def frames(self) -> int:
+        return self.loop_s * self.fps
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`1280x720` → (1280, 720). Raises MediaError."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise MediaError(f"not a picture size: {text[:40]!r}; write it as 1280x720")
+    return int(width), int(height)
+
+
+@dataclass(frozen=True)
+class AccessUnit:
+    """One coded picture, NAL units length-prefixed; `number` is its place in display order."""
+
+    data: bytes
+    number: int
+    is_keyframe: bool
+
+
+@dataclass(frozen=True)
+class VideoLoop:
+    """The loop in decode order. `codec_data` is the avcC record.
+
+    `reorder_frames`: a picture is sent that many frames after the one that decodes at its place would
+    be taken, because pictures between (B-frames) had to be taken first; 0 without B-frames.
+    """
+
+    spec: VideoSpec
+    codec_data: bytes
+    units: tuple[AccessUnit, ...]
+    reorder_frames: int
+
+
+@dataclass(frozen=True)
+class AudioLoop:
+    """Sound in equal units; unit n since 1970 starts at n * unit_samples / rate seconds.
+
+    `units[n % len(units)]` is what it holds. `codec_data`: AudioSpecificConfig of AAC, else empty.
+    """
+
+    codec: AudioCodec
+    rate: int
+    unit_samples: int
+    units: tuple[bytes, ...]
+    codec_data: bytes = b""
+
+
+def default_media_dir() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "protokol" / "simulator"
+
+
+def load_video(spec: VideoSpec, media_dir: Path) -> VideoLoop:
+    """The loop, from the cache or encoded into it (about 6 CPU-seconds for a minute of 720p).
+
+    Processes that need the same loop at once wait for the one that encodes it. Raises MediaError.
+    """
+    path = media_dir / _cache_name(spec)
+    try:
+        media_dir.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_suffix(".lock")):
+            if not path.exists():
+                _encode_to(spec, path)
+        return _read(spec, path)
+    except OSError as error:
+        raise MediaError(
+            f"cannot keep the camera's loop in {media_dir}: {error}; choose --media-dir"
+        ) from error
+    except av.error.FFmpegError as error:
+        raise MediaError(f"cannot make or read {path}: {error}; remove it and try again") from error
+
+
+def _cache_name(spec: VideoSpec) -> str:
+    code = Path(picture.__file__).read_bytes() + Path(__file__).read_bytes()
+    return (
+        f"{spec.width}x{spec.height}-{spec.fps}fps-{spec.bitrate_kbps}k-gop{spec.gop_frames}"
+        f"-b{spec.b_frames}-{spec.loop_s}s-{hashlib.sha256(code).hexdigest()[:10]}.mp4"
+    )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _encode_to(spec: VideoSpec, path: Path) -> None:
+    """Durable and whole under its name on return, or not there at all."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+    os.close(descriptor)
+    try:
+        _encode(spec, temporary)
+        with open(temporary, "rb") as written:  # noqa: PTH123 -- mkstemp gives a str
+            os.fsync(written.fileno())
+        os.replace(temporary, path)  # noqa: PTH105 -- as above
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _encode(spec: VideoSpec, path: str) -> None:
+    painter = picture.Painter(spec.width, spec.height, spec.fps)
+    with av.open(path, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=spec.fps)
+        stream.width, stream.height, stream.pix_fmt = spec.width, spec.height, "yuv420p"
+        stream.bit_rate = spec.bitrate_kbps * 1000
+        stream.codec_context.time_base = Fraction(1, spec.fps)
+        stream.codec_context.gop_size = spec.gop_frames
+        stream.codec_context.max_b_frames = spec.b_frames
+        # One slice a picture: the payloader sends parameter sets before each slice of a keyframe, and
+        # would cut it in two.
+        stream.codec_context.thread_type = "FRAME"
+        stream.codec_context.options = {
+            "preset": "superfast",
+            # Constant rate, closed groups, keyframes only where the GOP says: like a camera's encoder.
+            "x264-params": f"keyint={spec.gop_frames}:min-keyint={spec.gop_frames}:scenecut=0:open-gop=0"
+            f":bframes={spec.b_frames}:vbv-maxrate={spec.bitrate_kbps}:vbv-bufsize={spec.bitrate_kbps}",
+        }
+        for number in range(spec.frames):
+            frame = av.VideoFrame.from_ndarray(painter.paint(number), format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, spec.fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _read(spec: VideoSpec, path: Path) -> VideoLoop:
+    with av.open(path, options={"ignore_editlist": "1"}) as container:
+        stream = container.streams.video[0]
+        codec_data = stream.codec_context.extradata
+        coded = [
+            (packet.pts, bytes(packet), packet.is_keyframe)
+            for packet in container.demux(stream)
+            if packet.size and packet.pts is not None
+        ]
+    order = {pts: number for number, pts in enumerate(sorted(pts for pts, _, _ in coded))}
+    if codec_data is None or len(order) != spec.frames:
+        raise MediaError(
+            f"{path} holds {len(order)} frames instead of {spec.frames}; remove it and try again"
+        )
+    units = tuple(AccessUnit(data, order[pts], is_keyframe) for pts, data, is_keyframe in coded)
+    reorder = max(unit.number - place for place, unit in enumerate(units))
+    return VideoLoop(spec, codec_data, units, reorder)
+
+
+# G.711 goes out in 40 ms, as many cameras send it, so that one wake-up serves picture and sound. The loop
+# is the shortest that holds whole seconds and whole AAC frames: 125 * 1024 = 8 * 16 000.
+_AUDIO_LOOP_S = 8
+_G711_RATE, _G711_UNIT = 8000, 320
+_AAC_RATE, _AAC_UNIT, _AAC_BITS_PER_S = 16_000, 1024, 48_000
+
+
+def make_audio(codec: AudioCodec) -> AudioLoop | None:
+    """The loop of sound; None for no sound. Costs a few hundredths of a second."""
+    if codec is AudioCodec.NONE:
+        return None
+    if codec is AudioCodec.AAC:
+        return _make_aac()
+    data, _ = _encode_audio(f"pcm_{codec.value}", _G711_RATE, _AUDIO_LOOP_S)
+    coded = b"".join(data)
+    starts = range(0, len(coded), _G711_UNIT)
+    return AudioLoop(codec, _G711_RATE, _G711_UNIT, tuple(coded[at : at + _G711_UNIT] for at in starts))
+
+
+def _make_aac() -> AudioLoop:
+    """The middle one of three rounds, so that the loop closes on itself.
+
+    Packet 0 of the encoder holds only its priming; packet n + 1 is what decodes to samples from n * 1024.
+    """
+    packets, codec_data = _encode_audio("aac", _AAC_RATE, 3 * _AUDIO_LOOP_S)
+    count = _AUDIO_LOOP_S * _AAC_RATE // _AAC_UNIT
+    return AudioLoop(
+        AudioCodec.AAC, _AAC_RATE, _AAC_UNIT, tuple(packets[count + 1 : 2 * count + 1]), codec_data
+    )
+
+
+def _encode_audio(codec_name: str, rate: int, duration_s: int) -> tuple[list[bytes], bytes]:
+    context = av.CodecContext.create(codec_name, "w")
+    if not isinstance(context, av.AudioCodecContext):
+        raise MediaError(f"{codec_name} is not a codec of sound")
+    context.sample_rate, context.layout, context.time_base = rate, "mono", Fraction(1, rate)
+    context.format = "fltp" if codec_name == "aac" else "s16"
+    if codec_name == "aac":
+        context.bit_rate = _AAC_BITS_PER_S
+    samples = sound.beeps(rate, duration_s).reshape(1, -1)
+    if codec_name != "aac":
+        samples = (samples * 32767).astype(np.int16)
+    context.open()
+    step = context.frame_size or samples.shape[1]
+    packets = []
+    for at in range(0, samples.shape[1], step):
+        block = np.ascontiguousarray(samples[:, at : at + step])
+        frame = av.AudioFrame.from_ndarray(block, format=context.format.name, layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+        packets += context.encode(frame)
+    packets += context.encode(None)
+    return [bytes(packet) for packet in packets], context.extradata or b""

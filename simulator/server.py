@@ -1,0 +1,172 @@
+"""The simulator's process: cameras, the thread that feeds them, the port that takes commands.
+
+GLib's main loop runs in the main thread and owns the cameras; commands come in threads of their own and
+are carried out in the main loop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import queue
+import signal
+import socketserver
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from recorder.errors import ConfigurationError, ProtokolError
+from simulator.camera import LOOPBACK, Camera, Credentials, Equipment
+from simulator.faults import CommandError, Faults, change, describe
+from simulator.feeder import Feeder
+from simulator.gst import GLib, GstRtspServer
+from simulator.media import AudioCodec, VideoSpec, load_video, make_audio
+
+READY = "READY"
+# Threads of the RTSP server: with one, a client that waits for its media would stop all others.
+_RTSP_THREADS = 8
+_MAIN_LOOP_TIMEOUT_S = 30.0
+_MAX_LINE_BYTES = 4096
+_PR_SET_PDEATHSIG = 1
+_WELL = Faults()
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """`rooms`: id and RTSP port of each (0: any free one). `start_faults`: what is wrong from the start."""
+
+    rooms: tuple[tuple[str, int], ...]
+    media_dir: Path
+    video: VideoSpec
+    audio: AudioCodec
+    credentials: Credentials | None = None
+    control_port: int = 0
+    start_faults: Faults = _WELL
+    die_with_parent: bool = False
+
+
+def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Announces one line, `READY {json}`, when every camera listens.
+
+    Raises ProtokolError for what cannot be served: no GStreamer, a port in use, no room for the loop.
+    """
+    if options.die_with_parent:
+        _die_with_parent()
+    cameras = _make_cameras(options)
+    loop = GLib.MainLoop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        GLib.unix_signal_add(GLib.PRIORITY_HIGH, number, lambda: loop.quit() or True)
+    for camera in cameras.values():
+        camera.enact(options.start_faults, camera.encode_for(options.start_faults))
+    with _ControlServer(options.control_port, cameras) as control:
+        threading.Thread(target=control.serve_forever, name="control", daemon=True).start()
+        ready = {"control": control.server_address[1], "rooms": {c.room: c.url for c in cameras.values()}}
+        announce(f"{READY} {json.dumps(ready)}")
+        loop.run()
+        control.shutdown()
+
+
+def _make_cameras(options: ServeOptions) -> dict[str, Camera]:
+    video = load_video(options.video, options.media_dir)
+    audio = make_audio(options.audio)
+    feeder = Feeder()
+    feeder.start()
+    threads = GstRtspServer.RTSPThreadPool.new()
+    threads.set_max_threads(_RTSP_THREADS)
+    equipment = Equipment(feeder, threads, options.media_dir)
+    cameras = {
+        room: Camera(room, port, video, audio, equipment, options.credentials) for room, port in options.rooms
+    }
+    if len(cameras) != len(options.rooms):
+        raise ConfigurationError("a room is named twice")
+    return cameras
+
+
+def _die_with_parent() -> None:
+    """End when the process that started this one does, however it ends (Linux)."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the line above
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _in_main_loop(action: Callable[[], None]) -> None:
+    """Carry out in the main loop, and wait; what it raises is raised here."""
+    done: queue.Queue[ProtokolError | None] = queue.Queue()
+
+    def run() -> bool:
+        try:
+            action()
+        except ProtokolError as error:
+            done.put(error)
+        else:
+            done.put(None)
+        return False
+
+    GLib.idle_add(run)
+    try:
+        error = done.get(timeout=_MAIN_LOOP_TIMEOUT_S)
+    except queue.Empty:
+        raise CommandError("the simulator is too busy to obey") from None
+    if error is not None:
+        raise error
+
+
+class _ControlServer(socketserver.ThreadingTCPServer):
+    """Takes lines `ROOM COMMAND…` on loopback, answers `ok`, `ok STATE` or `error: MESSAGE`.
+
+    ROOM may be `all`. Commands of one room are obeyed one after another.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, port: int, cameras: dict[str, Camera]) -> None:
+        self._cameras = cameras
+        self._lock = threading.Lock()
+        try:
+            super().__init__((LOOPBACK, port), _ControlHandler)
+        except OSError as error:
+            raise ConfigurationError(
+                f"control port {port}: {error}; choose another --control-port"
+            ) from error
+
+    def obey(self, line: str) -> str:
+        words = line.split()
+        try:
+            if len(words) < 2:
+                raise CommandError("say ROOM COMMAND")
+            with self._lock:
+                states = [self._obey_one(camera, words[1:]) for camera in self._named(words[0])]
+        except ProtokolError as error:
+            return f"error: {error}"
+        return f"ok {'; '.join(states)}" if words[1] == "status" else "ok"
+
+    def _named(self, room: str) -> list[Camera]:
+        if room == "all":
+            return list(self._cameras.values())
+        if room not in self._cameras:
+            raise CommandError(f"no room {room[:40]!r}; there are {', '.join(self._cameras)}")
+        return [self._cameras[room]]
+
+    def _obey_one(self, camera: Camera, words: list[str]) -> str:
+        if words == ["status"]:
+            return describe(camera.faults)
+        faults = change(camera.faults, words)
+        video = camera.encode_for(faults)
+        _in_main_loop(lambda: camera.enact(faults, video))
+        return describe(faults)
+
+
+class _ControlHandler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        server: Any = self.server
+        while line := self.rfile.readline(_MAX_LINE_BYTES):
+            self.wfile.write((server.obey(line.decode("utf-8", "replace")) + "\n").encode())
