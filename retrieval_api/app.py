@@ -6,11 +6,10 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 
 from archive.system import Archive
 from recorder.instants import now_us
-from retrieval_api import assets, problems
+from retrieval_api import assets, clip_problems, problems
 from retrieval_api.middleware import BodyLimit, SecurityHeaders
 from retrieval_api.routes import (
     board,
@@ -46,10 +45,10 @@ def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
     app.state.archive = archive
     app.state.clock = clock
     problems.install(app)
+    clip_problems.install()
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     assets.mount(app)
     for module in _ROUTES:
         app.include_router(module.router)
-    app.add_api_route("/staff", lambda: RedirectResponse("/staff/board", 307), include_in_schema=False)
     return app

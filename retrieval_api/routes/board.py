@@ -1,3 +1,53 @@
-from fastapi import APIRouter
+"""The board of rooms: who is recorded right now and who is not, read in two seconds."""
 
-router = APIRouter()
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import RedirectResponse, Response
+
+from archive import search
+from archive.system import Archive
+from retrieval_api import pages, wording
+from retrieval_api.auth import Staff, require
+from retrieval_api.pages import archive_of, now_of
+from retrieval_api.routes.rooms import FOOTAGE_ROLES
+
+router = APIRouter(prefix="/staff", include_in_schema=False)
+AnyStaff = Annotated[Staff, Depends(require())]
+
+
+@router.get("")
+def home(staff: AnyStaff) -> Response:
+    del staff
+    return RedirectResponse("/staff/board", 303)
+
+
+@router.get("/board")
+def board(
+    request: Request,
+    staff: AnyStaff,
+    archive: Annotated[Archive, Depends(archive_of)],
+    now_us: Annotated[int, Depends(now_of)],
+) -> Response:
+    """The whole page; for htmx, the part of it that changes."""
+    with archive.database.reading() as session:
+        states = search.room_states(session, archive.configurations, now_us)
+    fragment = "HX-Request" in request.headers
+    return pages.render(
+        request,
+        "_board.html" if fragment else "board.html",
+        faults=[state for state in states if state.state == "fault"],
+        others=[state for state in states if state.state != "fault"],
+        recording=sum(state.state == "recording" for state in states),
+        cause_now=wording.cause_now,
+        may_open=staff.role in FOOTAGE_ROLES,
+    )
+
+
+@router.get("/faults")
+def faults(request: Request, staff: AnyStaff) -> Response:
+    """What each cause of a gap means and what a person can do about it."""
+    del staff
+    return pages.render(request, "faults.html", causes=wording.CAUSES)

@@ -1,3 +1,33 @@
-from fastapi import APIRouter
+"""Whether the server lives, and whether it can serve."""
 
-router = APIRouter()
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from sqlalchemy.exc import SQLAlchemyError
+
+from archive.system import Archive
+from recorder.errors import ProtokolError
+from retrieval_api.pages import archive_of
+from retrieval_api.problems import Problem
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def readyz(archive: Annotated[Archive, Depends(archive_of)]) -> dict[str, str]:
+    """The database can be read and is of this version; 503 with the reason otherwise."""
+    try:
+        archive.database.require_current_schema()
+        with archive.database.reading() as session:
+            archive.configurations.current(session)
+    except (ProtokolError, SQLAlchemyError) as error:
+        raise Problem(503, "not_ready", str(error)[:300]) from error
+    return {"status": "ready"}

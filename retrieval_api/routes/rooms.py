@@ -1,3 +1,152 @@
-from fastapi import APIRouter
+"""What the archive has: rooms and their states, coverage of a day, segments. For staff's programs."""
 
-router = APIRouter()
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+
+from archive import search
+from archive.models import Segment
+from archive.system import Archive
+from recorder.errors import BadInstantError
+from recorder.instants import US_PER_DAY, format_instant, parse_date, parse_instant
+from recorder.intervals import Interval
+from recorder.rooms import RoomsFile
+from retrieval_api.auth import Staff, require
+from retrieval_api.pages import archive_of, now_of, rooms_of
+
+router = APIRouter(prefix="/api/v1", tags=["archive"])
+FOOTAGE_ROLES = ("operator", "auditor", "admin")
+# A room makes some 1500 segments a day: this answers in one page.
+_MAX_SPAN_US = 7 * US_PER_DAY
+
+ArchiveDep = Annotated[Archive, Depends(archive_of)]
+NowDep = Annotated[int, Depends(now_of)]
+RoomsDep = Annotated[RoomsFile, Depends(rooms_of)]
+FootageStaff = Annotated[Staff, Depends(require(*FOOTAGE_ROLES))]
+
+
+def parse_interval(start: str, end: str) -> Interval:
+    """Raises BadInstantError for text that is no instant, bears no zone, or runs backwards."""
+    start_us, end_us = parse_instant(start), parse_instant(end)
+    if end_us <= start_us:
+        raise BadInstantError(
+            f"the interval is empty or backwards: from {start[:40]} to {end[:40]}; swap them"
+        )
+    return Interval(start_us, end_us)
+
+
+@router.get("/rooms")
+def list_rooms(
+    archive: ArchiveDep, now_us: NowDep, rooms: RoomsDep, staff: Annotated[Staff, Depends(require())]
+) -> dict[str, Any]:
+    """All rooms in the order of the rooms file, and what each of them does right now."""
+    del staff
+    zone = rooms.council.timezone
+    with archive.database.reading() as session:
+        states = search.room_states(session, archive.configurations, now_us)
+    return {"now": format_instant(now_us, zone), "rooms": [_room(state, zone) for state in states]}
+
+
+@router.get("/rooms/{room}/coverage")
+def coverage(
+    room: str, date: str, archive: ArchiveDep, now_us: NowDep, rooms: RoomsDep, staff: FootageStaff
+) -> dict[str, Any]:
+    """Every instant of the day's recording windows: recorded, gap with its cause, or not yet arrived."""
+    del staff
+    zone = rooms.council.timezone
+    with archive.database.reading() as session:
+        facts = search.coverage(
+            session, archive.configurations, rooms.room(room).id, parse_date(date).isoformat(), now_us
+        )
+    return {
+        "room": facts.room,
+        "date": facts.date,
+        "state": facts.state,
+        "due": format_instant(facts.due_us, zone),
+        "windows": [_interval(each, zone) for each in facts.windows],
+        "recorded": [_interval(each, zone) for each in facts.recorded],
+        "pending": [_interval(each, zone) for each in facts.pending],
+        "gaps": [
+            {
+                "from": format_instant(gap.start_us, zone),
+                "to": format_instant(gap.end_us, zone),
+                "source": gap.source,
+                "tracks": list(gap.tracks),
+                "cause": gap.cause,
+                "detail": gap.detail,
+                "provisional": gap.provisional,
+            }
+            for gap in facts.gaps
+        ],
+        "holds": [
+            {
+                "id": hold.id,
+                "from": format_instant(hold.start_us, zone),
+                "to": format_instant(hold.end_us, zone),
+            }
+            for hold in facts.holds
+        ],
+    }
+
+
+@router.get("/segments")
+def segments(
+    archive: ArchiveDep,
+    rooms: RoomsDep,
+    staff: FootageStaff,
+    room: str,
+    start: Annotated[str, Query(alias="from")],
+    end: Annotated[str, Query(alias="to")],
+) -> dict[str, Any]:
+    """Stored segments that overlap `[from, to)`, by start; at most seven days."""
+    del staff
+    interval = parse_interval(start, end)
+    if interval.duration_us > _MAX_SPAN_US:
+        raise BadInstantError("ask for at most seven days at once")
+    zone = rooms.council.timezone
+    with archive.database.reading() as session:
+        found = search.segments(session, rooms.room(room).id, interval)
+    return {"segments": [_segment(each, zone) for each in found]}
+
+
+def _interval(interval: Interval, zone: str) -> dict[str, str]:
+    return {
+        "from": format_instant(interval.start_us, zone),
+        "to": format_instant(interval.end_us, zone),
+    }
+
+
+def _segment(row: Segment, zone: str) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "room": row.room,
+        "source": row.source,
+        "run": row.run,
+        "from": format_instant(row.start_us, zone),
+        "to": format_instant(row.end_us, zone),
+        "size_bytes": row.size_bytes,
+        "file_sha256": row.file_sha256,
+        "manifest_sha256": row.manifest_sha256,
+        "clock_estimated": row.clock_estimated,
+        "overlaps": row.overlaps,
+    }
+
+
+def _room(state: search.RoomState, zone: str) -> dict[str, Any]:
+    def instant(value: int | None) -> str | None:
+        return None if value is None else format_instant(value, zone)
+
+    return {
+        "id": state.room,
+        "label": state.label,
+        "floor": state.floor,
+        "state": state.state,
+        "since": instant(state.since_us),
+        "cause": state.cause,
+        "detail": state.detail,
+        "window": _interval(state.window, zone) if state.window else None,
+        "next_window": _interval(state.next_window, zone) if state.next_window else None,
+        "last_seen": instant(state.last_seen_us),
+    }

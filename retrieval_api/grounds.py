@@ -1,0 +1,78 @@
+"""On what ground staff may open which footage: stated, of the role, and no wider than its purpose."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.door import Ground, GroundError
+from archive.models import Hold, Request
+from recorder.intervals import Interval, subtract
+from retrieval_api.i18n import N_
+from retrieval_api.problems import PageText, Problem
+
+_BY_ROLE = {
+    "operator": ("request", "hold", "fault_check"),
+    "auditor": ("audit", "request", "hold"),
+    "admin": ("fault_check", "hold", "request", "audit"),
+}
+
+
+def allowed(role: str) -> tuple[str, ...]:
+    """Kinds of ground that the role may state, the usual one first; empty for roles without footage."""
+    return _BY_ROLE.get(role, ())
+
+
+def of_role(role: str, text: str | None) -> Ground:
+    """The stated ground. An auditor's is audit unless another is stated.
+
+    Raises Problem 428 where none is stated, 403 for one of another role; GroundError for no ground at all.
+    """
+    if not text:
+        if role == "auditor":
+            return Ground("audit")
+        raise Problem(
+            428,
+            "ground_required",
+            "say why the footage is opened: add ground=request:NUMBER, ground=hold:ID or ground=fault_check",
+            page=PageText(N_("Вкажіть підставу"), N_("Виберіть, навіщо відкриваєте запис.")),
+            grounds=list(allowed(role)),
+        )
+    ground = Ground.parse(text)
+    if ground.kind not in allowed(role):
+        raise Problem(
+            403,
+            "ground_not_yours",
+            f"the role {role} may not open footage for {ground.kind}; it may for {', '.join(allowed(role))}",
+            grounds=list(allowed(role)),
+        )
+    return ground
+
+
+def check_purpose(session: Session, ground: Ground, room_id: str, interval: Interval) -> None:
+    """Footage opened for a request or a hold lies inside what is held for it: no browsing beside it.
+
+    Raises Problem 403 where it does not, GroundError where there is no such request or hold.
+    """
+    if ground.kind in ("audit", "fault_check"):
+        return
+    statement = select(Hold).where(Hold.room == room_id, Hold.released_us.is_(None))
+    if ground.kind == "hold":
+        number = int(ground.reference or 0) if (ground.reference or "").isdecimal() else 0
+        statement = statement.where(Hold.id == number)
+    else:
+        request_id = session.scalar(select(Request.id).where(Request.number == ground.reference))
+        if request_id is None:
+            raise GroundError(f"there is no request {ground.reference}")
+        statement = statement.where(Hold.request_id == request_id)
+    held = [Interval(hold.start_us, hold.end_us) for hold in session.scalars(statement)]
+    if subtract([interval], held):
+        raise Problem(
+            403,
+            "outside_purpose",
+            f"the interval is not within what {ground} holds of room {room_id}",
+            page=PageText(
+                N_("Цей проміжок не належить до підстави"),
+                N_("Відкрити можна лише те, що заборонено знищувати за цією підставою. Звузьте проміжок."),
+            ),
+        )

@@ -1,0 +1,126 @@
+"""The server process: the web application, retention's clock and housekeeping, as one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from archive import viewing
+from archive.system import Archive
+from recorder.errors import ConfigurationError, ProtokolError
+from recorder.instants import US_PER_MINUTE, now_us
+from recorder.logging import get_logger
+from recorder.sd_notify import notify, watchdog_interval_s
+from retention.service import RetentionService
+from retrieval_api import sessions
+from retrieval_api.app import create_app
+
+_log = get_logger()
+_GRACE_SECONDS = 10
+_ROUND_SECONDS = 30
+_FORGET_SESSIONS_EVERY_US = 60 * US_PER_MINUTE
+
+
+class Housekeeping:
+    """Ends viewings that nobody watches any more and forgets expired log-ins, in a thread of its own."""
+
+    def __init__(self, archive: Archive, clock: Callable[[], int] = now_us) -> None:
+        self._archive, self._clock = archive, clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._forgotten_us = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the thread has ended; viewings of this process are closed."""
+        self._stop.set()
+        self._thread.join()
+        # On a database that other server processes use too, theirs go on: idleness will close ours.
+        if self._archive.database.is_sqlite:
+            viewing.close_idle(self._archive, self._clock(), everything=True)
+
+    def round(self) -> None:
+        """What is due now, once."""
+        at_us = self._clock()
+        viewing.close_idle(self._archive, at_us)
+        if at_us - self._forgotten_us >= _FORGET_SESSIONS_EVERY_US:
+            sessions.forget_expired(self._archive, at_us)
+            self._forgotten_us = at_us
+
+    def _run(self) -> None:
+        while not self._stop.wait(_ROUND_SECONDS):
+            try:
+                self.round()
+            except (ProtokolError, SQLAlchemyError) as error:
+                _log.error("housekeeping_failed", error=error)
+
+
+class _Server(uvicorn.Server):
+    """Tells systemd when the port is open, that the event loop still turns, and when the stop begins."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        notify("READY=1")
+        self._watchdog = asyncio.create_task(_feed_watchdog())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify("STOPPING=1")
+        self._watchdog.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._watchdog
+        await super().shutdown(sockets)
+
+
+async def _feed_watchdog() -> None:
+    interval_s = watchdog_interval_s()
+    while interval_s is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval_s)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The listening socket; port 0 takes a free one. Raises ConfigurationError when it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(2048)
+    except OSError as error:
+        sock.close()
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --host or --port"
+        ) from error
+    sock.set_inheritable(True)
+    return sock
+
+
+def run(archive: Archive, sock: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way within ten seconds."""
+    config = uvicorn.Config(
+        create_app(archive),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    retention, housekeeping = RetentionService(archive), Housekeeping(archive)
+    retention.start()
+    housekeeping.start()
+    host, port = sock.getsockname()[:2]
+    _log.info("serving", host=host, port=port)
+    try:
+        _Server(config).run(sockets=[sock])
+    finally:
+        housekeeping.stop()
+        retention.stop()
+        archive.close()
+        _log.info("stopped")

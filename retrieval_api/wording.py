@@ -1,0 +1,150 @@
+"""Words for the codes of the lower floors: causes of gaps, actions of the custody log, grounds, roles.
+
+Message ids, translated where they are shown. A code that is not listed here is shown as it is: a new
+one must never break a page.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from retrieval_api.i18n import N_
+
+
+class Cause(NamedTuple):
+    """Of a gap: as it is now (board), as it was (day), and what a person can do about it."""
+
+    now: str
+    past: str
+    advice: str
+
+
+CAUSES: Final[dict[str, Cause]] = {
+    "opening": Cause(
+        N_("запис починається"),
+        N_("запис починався"),
+        N_("Зачекайте хвилину. Якщо не минає, перезапустіть службу запису цього кабінету."),
+    ),
+    "camera_unreachable": Cause(
+        N_("камера не відповідає"),
+        N_("камера не відповідала"),
+        N_("Перевірте живлення і мережевий кабель камери. Запис відновиться сам."),
+    ),
+    "camera_stalled": Cause(
+        N_("камера зависла"),
+        N_("камера зависла"),
+        N_("Вимкніть і ввімкніть живлення камери. Запис відновиться сам."),
+    ),
+    "camera_refused": Cause(
+        N_("камера не приймає пароль"),
+        N_("камера не приймала пароль"),
+        N_("Перевірте ім'я і пароль камери в налаштуваннях комп'ютера кабінету."),
+    ),
+    "microphone_lost": Cause(
+        N_("мікрофон не чути"),
+        N_("мікрофона не було"),
+        N_("Перевірте кабель мікрофона. Звук відновиться сам."),
+    ),
+    "agent_down": Cause(
+        N_("немає зв'язку з комп'ютером запису"),
+        N_("не було зв'язку з комп'ютером запису"),
+        N_("Перевірте, чи ввімкнено комп'ютер кабінету і чи є мережа. Записане надійде, щойно зв'язок буде."),
+    ),
+    "power_lost": Cause(
+        N_("немає живлення"), N_("не було живлення"), N_("Запис відновиться, щойно з'явиться живлення.")
+    ),
+    "maintenance": Cause(N_("технічні роботи"), N_("технічні роботи"), N_("Дочекайтеся завершення робіт.")),
+    "restart": Cause(
+        N_("служба запису перезапускається"),
+        N_("служба запису перезапускалася"),
+        N_("Зачекайте хвилину."),
+    ),
+    "overload": Cause(
+        N_("комп'ютер запису перевантажений"),
+        N_("комп'ютер запису був перевантажений"),
+        N_("Закрийте інші програми на комп'ютері кабінету."),
+    ),
+    "spool_full": Cause(
+        N_("диск комп'ютера запису заповнений"),
+        N_("диск комп'ютера запису був заповнений"),
+        N_("Відновіть зв'язок із сервером: записане буде надіслано, і місце звільниться."),
+    ),
+    "disk_error": Cause(
+        N_("помилка диска"), N_("помилка диска"), N_("Диск комп'ютера кабінету треба замінити.")
+    ),
+    "clock_step": Cause(
+        N_("годинник комп'ютера перевели"),
+        N_("годинник комп'ютера перевели"),
+        N_("Перевірте службу часу на комп'ютері кабінету."),
+    ),
+    "clock_unknown": Cause(
+        N_("точний час невідомий"),
+        N_("точний час був невідомий"),
+        N_("Перевірте службу часу на комп'ютері кабінету: без точного часу запис не ведеться."),
+    ),
+    "lost_in_crash": Cause(
+        N_("втрачено під час збою"),
+        N_("втрачено під час збою"),
+        N_("Записане до збою збережено. Нічого робити не треба."),
+    ),
+    "unknown": Cause(
+        N_("причина невідома"),
+        N_("причина невідома"),
+        N_("Покличте адміністратора: причина є в журналі служби запису."),
+    ),
+}
+
+TRACKS: Final = {"video": N_("зображення"), "audio": N_("звук")}
+
+ROLES: Final = {
+    "clerk": N_("діловод"),
+    "operator": N_("оператор"),
+    "reviewer": N_("погоджувач"),
+    "auditor": N_("аудитор"),
+    "admin": N_("адміністратор"),
+}
+
+GROUNDS: Final = {
+    "request": N_("запит %(reference)s"),
+    "hold": N_("заборона знищення %(reference)s"),
+    "fault_check": N_("перевірка несправності"),
+    "audit": N_("аудит"),
+}
+
+ACTIONS: Final = {
+    "agent_enrolled": N_("комп'ютер кабінету підключено"),
+    "certificate_opened": N_("протокол знищення відкрито"),
+    "configuration_changed": N_("налаштування кабінетів змінено"),
+    "exported": N_("запис збережено у файл"),
+    "hold_added": N_("знищення заборонено"),
+    "hold_narrowed": N_("заборону знищення звужено"),
+    "hold_released": N_("заборону знищення знято"),
+    "log_exported": N_("журнал збережено у файл"),
+    "login": N_("вхід"),
+    "login_failed": N_("невдалий вхід"),
+    "logout": N_("вихід"),
+    "purge_certified": N_("знищення засвідчено"),
+    "purged": N_("запис знищено"),
+    "request_decided": N_("рішення щодо запиту"),
+    "request_matched": N_("запит зіставлено із записом"),
+    "request_registered": N_("запит зареєстровано"),
+    "segment_accepted": N_("частину запису прийнято"),
+    "segment_quarantined": N_("частину запису відкладено на перевірку"),
+    "user_added": N_("працівника додано"),
+    "user_disabled": N_("працівника вимкнено"),
+    "user_reset": N_("пароль працівника скинуто"),
+    "view_closed": N_("перегляд завершено"),
+    "view_opened": N_("запис відкрито"),
+}
+
+
+def cause_now(code: str | None) -> str:
+    return CAUSES[code].now if code in CAUSES else (code or "")
+
+
+def cause_past(code: str) -> str:
+    return CAUSES[code].past if code in CAUSES else code
+
+
+def action(code: str) -> str:
+    return ACTIONS.get(code, code)
