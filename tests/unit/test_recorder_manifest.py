@@ -43,7 +43,8 @@ SEGMENT = {
     "tracks": [
         {
             "track": "video", "codec": "h264", "timescale": 90_000, "start_ticks": 0,
-            "duration_ticks": 5_400_000, "samples": 1500, "codec_sha256": "0" * 64, "width": 1280, "height": 720,
+            "duration_ticks": 5_400_000, "samples": 1500, "codec_sha256": "0" * 64,
+            "width": 1280, "height": 720,
         }
     ],
     "clock": {"source": "arrival", "uncertainty_us": 1000, "estimated": True},
