@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
+import pytest
 from hypothesis import settings
 
 # A deadline per example measures the load of the machine, not the code under test.
 settings.register_profile("protokol", deadline=None, print_blob=True)
 settings.load_profile("protokol")
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 4 MiB that a test may fill; needs root, and says so where there is none."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a tmpfs needs root")
+    directory = tmp_path / "tiny"
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", directory], check=True)
+    yield directory
+    subprocess.run(["umount", directory], check=True)

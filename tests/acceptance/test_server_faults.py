@@ -1,0 +1,121 @@
+"""A real server process, killed, filled and fed rubbish while a segment is on its way."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import httpx
+import pytest
+
+from recorder.instants import now_us
+from tests.footage import ROOMS, SECOND, FakeAgent, make_archive
+from tests.processes import environment, free_port, protokol, protokol_json, server
+
+
+class RemoteAgent:
+    """An enrolled agent that speaks HTTP to a real server over the same data directory."""
+
+    def __init__(self, data_dir, env):
+        archive = make_archive(data_dir)
+        self.agent = FakeAgent(archive)
+        self.url = env["PROTOKOL_SERVER_URL"]
+
+    def headers(self, signed):
+        return {"Authorization": f"Bearer {self.agent.key.token}", "Protokol-Manifest": signed.header}
+
+    def put(self, signed, body):
+        path = f"/ingest/v1/rooms/108/segments/{signed.manifest.segment_id}"
+        return httpx.put(self.url + path, content=body, headers=self.headers(signed), timeout=20)
+
+    def half(self, signed, body):
+        """Begin a PUT and send half of its body; the open connection."""
+        host, port = self.url.removeprefix("http://").split(":")
+        connection = socket.create_connection((host, int(port)))
+        head = [f"PUT /ingest/v1/rooms/108/segments/{signed.manifest.segment_id} HTTP/1.1", f"Host: {host}"]
+        head += [f"{name}: {value}" for name, value in self.headers(signed).items()]
+        head += [f"Content-Length: {len(body)}", "", ""]
+        connection.sendall("\r\n".join(head).encode() + body[: len(body) // 2])
+        time.sleep(0.3)
+        return connection
+
+
+@pytest.fixture
+def env(tmp_path):
+    (tmp_path / "rooms.yaml").write_text(ROOMS, "utf-8")
+    return environment(tmp_path, free_port())
+
+
+def test_killed_during_an_upload_nothing_is_acknowledged_and_nothing_is_lost(env, tmp_path):
+    remote = RemoteAgent(tmp_path, env)
+    first, body = remote.agent.segment(now_us() - 10 * SECOND)
+    second, other = remote.agent.segment(now_us() - 8 * SECOND)
+    with server(env, tmp_path / "log") as process:
+        assert remote.put(first, body).json()["outcome"] == "accepted"
+        connection = remote.half(second, other)
+        process.kill9()
+        connection.close()
+    protokol(env, "archive", "check", "--deep")
+    with server(env, tmp_path / "log"):
+        assert remote.put(second, other).status_code == 201
+        again = remote.put(second, other)
+        assert (again.status_code, again.json()["outcome"]) == (200, "accepted")
+    protokol(env, "archive", "check", "--deep")
+    assert list((tmp_path / "footage").glob("**/.incoming-*")) == []
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    found = protokol_json(
+        env, "archive", "search", "--room", "108", "--from", f"{date}T00:00:00Z", "--to", f"{date}T23:59:59Z"
+    )
+    assert [segment["id"] for segment in found["segments"]] == [
+        first.manifest.segment_id,
+        second.manifest.segment_id,
+    ]
+
+
+def test_cut_off_and_altered_bodies_are_not_acknowledged(env, tmp_path):
+    remote = RemoteAgent(tmp_path, env)
+    signed, body = remote.agent.segment(now_us() - 10 * SECOND)
+    with server(env, tmp_path / "log"):
+        remote.half(signed, body).close()
+        altered = body[:500] + bytes([body[500] ^ 1]) + body[501:]
+        answer = remote.put(signed, altered)
+        assert answer.status_code == 422
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["type"].endswith("digest-mismatch")
+        assert remote.put(signed, body).status_code == 201
+    protokol(env, "archive", "check", "--deep")
+
+
+def test_a_full_disk_is_an_answer_that_is_not_terminal(env, tmp_path, tiny_disk):
+    env["PROTOKOL_STORE_URL"] = str(tiny_disk / "footage")
+    remote = RemoteAgent(tmp_path, env)
+    (tiny_disk / "ballast").write_bytes(b"\0" * (3_900_000))
+    signed, body = remote.agent.segment(now_us() - 20 * SECOND, seconds=10)
+    with server(env, tmp_path / "log"):
+        answer = remote.put(signed, body)
+        assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (507, "store-full")
+        (tiny_disk / "ballast").unlink()
+        assert remote.put(signed, body).json()["outcome"] == "accepted"
+    protokol(env, "archive", "check", "--deep")
+
+
+def test_strangers_and_rubbish_get_a_problem_and_leave_nothing(env, tmp_path):
+    remote = RemoteAgent(tmp_path, env)
+    signed, body = remote.agent.segment(now_us() - 10 * SECOND)
+    url = f"{env['PROTOKOL_SERVER_URL']}/ingest/v1/rooms/108"
+    with server(env, tmp_path / "log"):
+        no_token = httpx.put(f"{url}/segments/{signed.manifest.segment_id}", content=body)
+        assert no_token.status_code in {401, 422}
+        wrong = httpx.put(
+            f"{url}/segments/x", content=body, headers={**remote.headers(signed), "Authorization": "Bearer x"}
+        )
+        assert wrong.status_code == 401
+        beat = httpx.post(f"{url}/heartbeat", content=b"{", headers=remote.headers(signed))
+        assert beat.status_code == 422
+        huge = {"agent_version": "1", "at_us": 1, "state": "recording", "detail": "x" * 100_000}
+        assert httpx.post(f"{url}/heartbeat", json=huge, headers=remote.headers(signed)).status_code == 413
+        fine = {"agent_version": "1", "at_us": now_us(), "state": "recording"}
+        answer = httpx.post(f"{url}/heartbeat", json=fine, headers=remote.headers(signed)).json()
+    assert json.loads(answer["configuration"])["room"]["id"] == "108"
+    assert protokol_json(env, "archive", "stats")["segments"] == 0
