@@ -19,6 +19,7 @@ from archive.mp4.boxes import Mp4Error
 
 Kind = Literal["video", "audio"]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 FORMAT = b"PSIX\x01"
 # Two minutes hold 3600 pictures at 30/s and 5625 packets of 48 kHz AAC; generous for high frame rates.
@@ -46,7 +47,7 @@ class TrackIndex:
     duration: NDArray[np.uint32]
     size: NDArray[np.uint32]
     cts: NDArray[np.int32]
-    sync: NDArray[np.bool_]
+    sync: Flags
     offset: Ints
 
     def __len__(self) -> int:
@@ -114,7 +115,7 @@ class SegmentIndex:
         return cls(size_bytes, media_bytes, tracks)
 
     def _track(self, kind: Kind) -> TrackIndex | None:
-        return next((track for track in self.tracks if track.kind == kind), None)
+        return next((track for track in self.tracks if track.kind == kind and len(track)), None)
 
     def _raw(self) -> bytes:
         head = _FILE.pack(self.size_bytes, self.media_bytes, len(self.tracks))

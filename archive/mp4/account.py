@@ -1,0 +1,99 @@
+"""What a clip says about itself: which footage it shows when, and where something is missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from archive.mp4.index import Kind
+from archive.mp4.selection import Placed, Samples
+from archive.mp4.timeline import SoundFormat, Timeline
+from recorder.instants import US_PER_SECOND
+
+# A pause that a person would notice; shorter ones are the grain of frames and packets.
+_PICTURE_GAP_S = 1.0
+_SOUND_GAP_US = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Footage of one run: wall clock `[start_us, end_us)`, shown from `at_us` of the clip on."""
+
+    run: str
+    start_us: int
+    end_us: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """`[start_us, end_us)` without this track: the picture is frozen, the sound silent."""
+
+    track: Kind
+    start_us: int
+    end_us: int
+
+
+def runs_of(placed: Sequence[Placed], axis: Timeline, tracks: Sequence[Samples]) -> tuple[Run, ...]:
+    """In order of time; footage of one run that is interrupted for a second or more is told apart."""
+    found: list[Run] = []
+    for number, each in enumerate(placed):
+        bounds = [bound for samples in tracks if (bound := _bounds(samples, number)) is not None]
+        if not bounds:
+            continue
+        start, end = min(low for low, _ in bounds), max(high for _, high in bounds)
+        start_us, end_us = math.floor(each.wall_us(start)), math.ceil(each.wall_us(end))
+        last = found[-1] if found else None
+        if last and last.run == each.piece.run and start_us - last.end_us < US_PER_SECOND:
+            found[-1] = Run(last.run, last.start_us, max(last.end_us, end_us), last.at_us)
+        else:
+            at = int(axis.shown_at(np.asarray([start]))[0])
+            found.append(Run(each.piece.run, start_us, end_us, max(at, 0) * US_PER_SECOND // axis.scale))
+    return tuple(found)
+
+
+def picture_gaps(placed: Sequence[Placed], pictures: Samples, clip: tuple[int, int]) -> list[Gap]:
+    """Freezes of more than a second inside `clip` (start_us, end_us)."""
+    shown = np.sort(pictures.start)
+    steps = np.diff(shown)
+    usual = int(np.median(steps)) if len(steps) else 0
+    scale = placed[0].scale
+    order = np.argsort(pictures.start, kind="stable")
+
+    def wall_us(position: int, line: int) -> int:
+        return round(placed[int(pictures.piece[order[position]])].wall_us(line))
+
+    pause = int(_PICTURE_GAP_S * scale)
+    gaps = [
+        Gap("video", wall_us(i, int(shown[i]) + usual), wall_us(i + 1, int(shown[i + 1])))
+        for i in np.flatnonzero(steps - usual > pause).tolist()
+    ]
+    first_us = wall_us(0, int(shown[0]))
+    last_us = wall_us(-1, int(pictures.end[order[-1]]))
+    if first_us - clip[0] > _PICTURE_GAP_S * US_PER_SECOND:
+        gaps.insert(0, Gap("video", clip[0], first_us))
+    if clip[1] - last_us > _PICTURE_GAP_S * US_PER_SECOND:
+        gaps.append(Gap("video", last_us, clip[1]))
+    return gaps
+
+
+def sound_gaps(placed: Sequence[Placed], sound: Samples, axis: Timeline, form: SoundFormat) -> list[Gap]:
+    """Stretches of made silence of more than a tenth of a second."""
+    gaps = []
+    for silence in axis.silences:
+        near = placed[int(sound.piece[min(silence.before, len(sound) - 1)])]
+        start_us = round(near.wall_us(silence.line))
+        length_us = silence.count * form.frame_ticks * US_PER_SECOND // form.timescale
+        if length_us > _SOUND_GAP_US:
+            gaps.append(Gap("audio", start_us, start_us + length_us))
+    return gaps
+
+
+def _bounds(samples: Samples, piece: int) -> tuple[int, int] | None:
+    low, high = np.searchsorted(samples.piece, [piece, piece + 1])
+    if low == high:
+        return None
+    return int(samples.start[low:high].min()), int(samples.end[low:high].max())
