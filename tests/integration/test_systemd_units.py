@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import protokol
-from recorder.settings import PREFIX, Settings
+from recorder.settings import PREFIX, Settings, load_settings
 from tests.integration import unit_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -286,7 +286,63 @@ def test_a_command_of_ours_runs_under_the_rules() -> None:
     assert "7 rooms" in done.stdout
 
 
-def test_the_tools_this_file_needs_are_here() -> None:
-    assert shutil.which("systemd-analyze")
-    assert shutil.which("systemd-sysusers")
-    assert shutil.which("systemd-tmpfiles")
+def install(into: Path, *roles: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(SYSTEMD / "install.sh"), *roles],
+        env={"DESTDIR": str(into), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def placed(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() or path.is_symlink()}
+
+
+def test_installation_places_what_the_units_need(tmp_path: Path) -> None:
+    done = install(tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert placed(tmp_path) == {
+        "etc/protokol/protokol.toml",
+        "etc/protokol/rooms.yaml",
+        "etc/systemd/system/protokol-agent@.service",
+        "etc/systemd/system/protokol-retention.service",
+        "etc/systemd/system/protokol-retention.timer",
+        "etc/systemd/system/protokol-server.service",
+        "usr/lib/sysusers.d/protokol.conf",
+        "usr/lib/tmpfiles.d/protokol.conf",
+        "usr/local/bin/protokol",
+    }
+
+
+def test_installation_again_keeps_what_staff_have_edited(tmp_path: Path) -> None:
+    install(tmp_path)
+    edited, unit = (
+        tmp_path / "etc/protokol/rooms.yaml",
+        tmp_path / "etc/systemd/system/protokol-server.service",
+    )
+    edited.write_text("# ours\n")
+    unit.write_text("# old\n")
+    assert install(tmp_path).returncode == 0
+    assert edited.read_text() == "# ours\n"
+    assert unit.read_text() == SERVER.read_text()
+
+
+def test_a_room_host_gets_the_agent_alone(tmp_path: Path) -> None:
+    assert install(tmp_path, "agent").returncode == 0
+    units = {name for name in placed(tmp_path) if name.startswith("etc/")}
+    assert units == {"etc/protokol/protokol.toml", "etc/systemd/system/protokol-agent@.service"}
+
+
+def test_an_unknown_role_is_told(tmp_path: Path) -> None:
+    done = install(tmp_path, "sever")
+    assert done.returncode == 2
+    assert "unknown role 'sever'; write server, agent" in done.stderr
+    assert placed(tmp_path) == set()
+
+
+def test_the_installed_settings_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROTOKOL_SETTINGS_FILE", str(SYSTEMD / "protokol.toml"))
+    assert load_settings().rooms == Path("/etc/protokol/rooms.yaml")

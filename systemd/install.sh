@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Makes a checkout in /opt/protokol into an installed system. Run as root; may be run again, after an update too.
+#
+#   install.sh             the server and agents on one host
+#   install.sh server      the council server alone
+#   install.sh agent       a room host alone: no npm, no rooms file
+#
+# With DESTDIR set, only places files under it (for packaging and tests). Never overwrites what staff edit.
+set -euo pipefail
+
+home=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+etc="${DESTDIR:-}/etc/protokol"
+roles=("${@:-server}")
+[ $# -gt 0 ] || roles=(server agent)
+for role in "${roles[@]}"; do
+  case $role in
+    server | agent) ;;
+    *) echo "install.sh: unknown role '$role'; write server, agent, or nothing for both" >&2; exit 2 ;;
+  esac
+done
+
+has() { [[ " ${roles[*]} " == *" $1 "* ]]; }
+
+place() { # MODE FILE DESTINATION
+  install -D -m "$1" "$2" "${DESTDIR:-}$3"
+}
+
+place_once() { # MODE FILE DESTINATION: what staff have edited stays
+  [ -e "${DESTDIR:-}$3" ] || place "$@"
+}
+
+install_programs() {
+  packages=(python3-venv)
+  if has server && ! command -v npm >/dev/null; then packages+=(npm); fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+  [ -x "$home/.venv/bin/python" ] || python3 -m venv "$home/.venv"
+  local pip=("$home/.venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+  "${pip[@]}" --require-hashes --only-binary :all: -r "$home/requirements.lock"
+  # The build tool by its hash, from the developers' list: Debian's own cannot install a checkout in place.
+  "${pip[@]}" --require-hashes --only-binary :all: -r <(awk '/^setuptools==/ {on = 1} on {print} on && !/\\$/ {exit}' "$home/requirements-dev.lock")
+  "${pip[@]}" --no-deps --no-build-isolation --editable "$home"
+  if has server; then (cd "$home" && npm ci --silent --omit=dev --no-audit --no-fund); fi
+}
+
+install_files() {
+  place 644 "$home/systemd/protokol.sysusers" /usr/lib/sysusers.d/protokol.conf
+  place 644 "$home/systemd/protokol.tmpfiles" /usr/lib/tmpfiles.d/protokol.conf
+  place_once 644 "$home/systemd/protokol.toml" /etc/protokol/protokol.toml
+  if has agent; then
+    place 644 "$home/systemd/protokol-agent@.service" /etc/systemd/system/protokol-agent@.service
+  fi
+  if has server; then
+    for unit in protokol-server.service protokol-retention.service protokol-retention.timer; do
+      place 644 "$home/systemd/$unit" "/etc/systemd/system/$unit"
+    done
+    place_once 644 "$home/recorder/rooms.yaml" /etc/protokol/rooms.yaml
+  fi
+  install -d "${DESTDIR:-}/usr/local/bin"
+  ln -sfn /opt/protokol/.venv/bin/protokol "${DESTDIR:-}/usr/local/bin/protokol"
+}
+
+activate() {
+  systemd-sysusers
+  systemd-tmpfiles --create protokol.conf
+  systemctl daemon-reload
+}
+
+if [ -n "${DESTDIR:-}" ]; then
+  install_files
+  exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "install.sh: run it as root" >&2
+  exit 2
+fi
+if [ "$home" != /opt/protokol ]; then
+  echo "install.sh: the units expect the checkout in /opt/protokol, not in $home; move it there" >&2
+  exit 2
+fi
+install_programs
+install_files
+activate
+echo "Protokol is installed. Settings: $etc/protokol.toml"
