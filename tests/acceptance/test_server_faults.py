@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from recorder.instants import now_us
+from recorder.instants import format_instant, now_us
 from tests.footage import ROOMS, SECOND, FakeAgent, make_archive
 from tests.processes import environment, free_port, protokol, protokol_json, server
 
@@ -63,10 +63,8 @@ def test_killed_during_an_upload_nothing_is_acknowledged_and_nothing_is_lost(env
         assert (again.status_code, again.json()["outcome"]) == (200, "accepted")
     protokol(env, "archive", "check", "--deep")
     assert list((tmp_path / "footage").glob("**/.incoming-*")) == []
-    date = time.strftime("%Y-%m-%d", time.gmtime())
-    found = protokol_json(
-        env, "archive", "search", "--room", "108", "--from", f"{date}T00:00:00Z", "--to", f"{date}T23:59:59Z"
-    )
+    span = ("--from", format_instant(first.manifest.start_us), "--to", format_instant(now_us()))
+    found = protokol_json(env, "archive", "search", "--room", "108", *span)
     assert [segment["id"] for segment in found["segments"]] == [
         first.manifest.segment_id,
         second.manifest.segment_id,
