@@ -13,12 +13,16 @@ from archive import custody
 from archive.models import Request
 from archive.system import Archive
 from recorder.errors import ProtokolError
+from recorder.instants import US_PER_MINUTE
 from retrieval_api import sessions
 from retrieval_api.requests.keys import PIN_DIGITS, RequestSecrets, new_pin, plain_pin
 from retrieval_api.requests.numbers import parse_number
-from retrieval_api.requests.throttle import Throttle
+from retrieval_api.throttle import Throttle
 
 MAX_FAILURES = 10
+# One address can lock one stranger's number in a quarter of an hour, and is heard in the log then.
+MAX_FAILURES_OF_ADDRESS = 15
+ADDRESS_WINDOW_US = 15 * US_PER_MINUTE
 # Longer than checking a PIN and writing the failure take: no answer's time tells what was wrong.
 WRONG_ANSWER_AFTER_S = 0.4
 
@@ -48,7 +52,7 @@ class Gate:
 
     archive: Archive
     secrets: RequestSecrets
-    throttle: Throttle = field(default_factory=Throttle)
+    throttle: Throttle = field(default_factory=lambda: Throttle(MAX_FAILURES_OF_ADDRESS, ADDRESS_WINDOW_US))
     wrong_answer_after_s: float = WRONG_ANSWER_AFTER_S
 
     def admit(self, number_text: str, pin_text: str, address: str, now_us: int) -> Request:
@@ -59,23 +63,22 @@ class Gate:
         any work, for an address that has guessed too often.
         """
         key = self.secrets.address_lookup(address)
-        if self.throttle.is_spent(key, now_us):
+        if self.throttle.is_closed(key, now_us):
             raise ThrottledError("too many wrong PINs from this network address; wait 15 minutes")
         answer_at_s = time.monotonic() + self.wrong_answer_after_s
-        request = self._take_attempt(parse_number(number_text), now_us)
+        request = self._take_attempt(parse_number(number_text))
         is_right = self.secrets.verify_pin(request.pin_hash if request else None, plain_pin(pin_text))
         if request is not None and is_right:
             self._forget_failures(request)
             return request
-        self.throttle.record(key, now_us)
+        self.throttle.failed(key, now_us)
         if request is not None:
             self._record_failure(request, now_us)
         time.sleep(max(0.0, answer_at_s - time.monotonic()))
         raise WrongPinError(f"number and PIN ({PIN_DIGITS} digits) do not belong together")
 
-    def _take_attempt(self, number: str | None, now_us: int) -> Request | None:
+    def _take_attempt(self, number: str | None) -> Request | None:
         """Count the attempt as failed *before* it is verified: parallel guesses cannot exceed the bound."""
-        del now_us
         with self.archive.database.transaction() as session:
             request = _locked(session, Request.number == number) if number else None
             if request is None or is_locked(request):

@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND
 from retrieval_api.requests.keys import RequestSecrets, contact_commitment, network_of, new_pin, plain_pin
 from retrieval_api.requests.receipts import SHOWN_FOR_SECONDS, Receipt, ReceiptCookie, Resubmissions
-from retrieval_api.requests.throttle import Throttle
 
 SECRETS = RequestSecrets.of(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 OTHER = RequestSecrets.of(Ed25519PrivateKey.from_private_bytes(b"\1" * 32))
@@ -71,15 +70,3 @@ def test_a_double_click_gets_the_first_receipt() -> None:
     with forms.form("a") as earlier:
         assert earlier is None, "only the last forms are remembered"
 
-
-def test_the_throttle_counts_each_address_within_its_window() -> None:
-    throttle = Throttle(limit=2, window_us=10, keys_at_most=2)
-    for now_us in (0, 1):
-        assert not throttle.is_spent("a", now_us)
-        throttle.record("a", now_us)
-    assert throttle.is_spent("a", 9)
-    assert not throttle.is_spent("b", 9)
-    assert not throttle.is_spent("a", 10), "the first has left the window"
-    throttle.record("b", 10)
-    throttle.record("c", 10)
-    assert not throttle.is_spent("a", 10), "the address seen longest ago is forgotten"
