@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from pathlib import Path
 
 from sqlalchemy import select
 
@@ -30,69 +32,79 @@ def ten_o_clock(number: int) -> int:
     return local_midnight_us(FIRST + timedelta(days=number), ZONE) + 36_000 * US_PER_SECOND
 
 
-def place(archive: Archive, number: int, placed: list[int], refused: list[int]) -> None:
-    start_us = ten_o_clock(number) + US_PER_SECOND
-    order = holds.HoldOrder("108", Interval(start_us, start_us + 1), "r", "g", "user:3")
-    try:
-        with archive.database.transaction() as session:
-            holds.place(session, archive, [order], BEFORE)
-        placed.append(number)
-    except DayGoneError:
-        refused.append(number)
+class Race:
+    """Each contender is a process of its own to the database: its own engine and connections."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.placed: list[int] = []
+        self.refused: list[int] = []
+        self.errors: list[object] = []
+        self.start = threading.Barrier(4)
+        # Both outcomes are certain at the ends of the month; in between it is a race.
+        self.first_purged, self.last_held = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        contenders = [
+            lambda archive: self.hold(archive, reversed(range(1, DAYS, 2))),
+            lambda archive: self.hold(archive, range(0, DAYS, 2), after=self.first_purged),
+            self.purge,
+            self.purge,
+        ]
+        threads = [threading.Thread(target=self._guarded, args=(each,)) for each in contenders]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=60)
+
+    def _guarded(self, contender: Callable[[Archive], None]) -> None:
+        archive = Archive.open(Settings(data_dir=self.directory, demo=True))
+        try:
+            contender(archive)
+        except Exception as error:  # noqa: BLE001 (told by the test's assertion)
+            self.errors.append(error)
+        finally:
+            archive.close()
+
+    def hold(self, archive: Archive, days: Iterable[int], after: threading.Event | None = None) -> None:
+        self.start.wait(30)
+        assert after is None or after.wait(30)
+        for number in days:
+            start_us = ten_o_clock(number) + US_PER_SECOND
+            order = holds.HoldOrder("108", Interval(start_us, start_us + 1), "r", "g", "user:3")
+            try:
+                with archive.database.transaction() as session:
+                    holds.place(session, archive, [order], BEFORE)
+                self.placed.append(number)
+            except DayGoneError:
+                self.refused.append(number)
+            if number == DAYS - 1:
+                self.last_held.set()
+
+    def purge(self, archive: Archive) -> None:
+        # Planned before any hold: only the decision under the lock can save what is held meanwhile.
+        made, report = purge.plan(archive, DUE), purge.Report(DUE)
+        told = purge.Clock(DUE, "given")
+        self.start.wait(30)
+        for decision in made.acting:
+            if decision is made.acting[-1]:
+                assert self.last_held.wait(30)
+            purge._purge_day(archive, decision, made.digest, told, "system", purge.no_fault)
+            purge._finish(archive, told, report, "system", purge.no_fault)
+            self.first_purged.set()
+        self.errors += report.failures
 
 
 def test_holds_against_two_purges_lose_no_held_footage(tmp_path):
     archive = make_archive(tmp_path)
     agent = FakeAgent(archive)
     recorded = {agent.record(ten_o_clock(number)): number for number in range(DAYS)}
-    placed: list[int] = []
-    refused: list[int] = []
-    errors: list[BaseException] = []
-    start = threading.Barrier(4)
-    confirm = purge.plan(archive, DUE).digest
-
-    def holder(numbers: list[int]) -> None:
-        # Each thread is a process of its own to the database: its own engine and connections.
-        other = Archive.open(Settings(data_dir=tmp_path, demo=True))
-        start.wait()
-        for number in numbers:
-            place(other, number, placed, refused)
-        other.close()
-
-    def purger() -> None:
-        other = Archive.open(Settings(data_dir=tmp_path, demo=True))
-        # Planned before any hold: only the decision under the lock can save what is held meanwhile.
-        made = purge.plan(other, DUE)
-        start.wait()
-        report = purge.Report(DUE)
-        told = purge.Clock(DUE, "given")
-        for decision in made.acting:
-            purge._purge_day(other, decision, confirm, told, "system", purge.no_fault)
-            purge._finish(other, told, report, "system", purge.no_fault)
-        errors.extend(RuntimeError(line) for line in report.failures)
-        other.close()
-
-    def guarded(work, *arguments) -> None:
-        try:
-            work(*arguments)
-        except BaseException as error:  # noqa: BLE001 (told by the assertion below)
-            errors.append(error)
-
-    # The purges go from the first day on, one holder the other way, one along with them.
-    threads = [
-        threading.Thread(target=guarded, args=(holder, list(reversed(range(1, DAYS, 2))))),
-        threading.Thread(target=guarded, args=(holder, list(range(0, DAYS, 2)))),
-        threading.Thread(target=guarded, args=(purger,)),
-        threading.Thread(target=guarded, args=(purger,)),
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert errors == []
-    assert sorted(placed + refused) == list(range(DAYS))
-    assert placed, "no hold was in time: nothing was shown"
-    assert refused, "no purge was in time: nothing was shown"
+    race = Race(tmp_path)
+    race.run()
+    assert race.errors == []
+    assert sorted(race.placed + race.refused) == list(range(DAYS))
+    assert DAYS - 1 in race.placed
+    assert 0 in race.refused
 
     with archive.database.reading() as session:
         left = {recorded[segment] for segment in session.scalars(select(Segment.id))}
@@ -100,7 +112,7 @@ def test_holds_against_two_purges_lose_no_held_footage(tmp_path):
         assert list(custody.verify(session)) == []
         assert list(certificate.verify(session, archive.server_key.public_key())) == []
         assert certificate.uncertified(session) == 0
-    assert left == set(placed)
-    assert len(holds_left) == len(placed)
+    assert left == set(race.placed)
+    assert len(holds_left) == len(race.placed)
     assert list(check(archive, deep=True)) == []
     archive.close()
