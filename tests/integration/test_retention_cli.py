@@ -1,0 +1,130 @@
+"""`protokol retention …` and `protokol hold …` as installed: what is printed, and how they exit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from protokol import cli
+from recorder.errors import ProtokolError
+from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us
+from retention.errors import ClockError, ConfirmationError, DayGoneError
+from tests.footage import FakeAgent, make_archive
+
+ROOT = Path(__file__).parents[2]
+TEN = local_midnight_us(date(2099, 11, 20), "Europe/Kyiv") + 600 * US_PER_MINUTE
+# Holds are placed by the real clock: footage of a year to come is neither due nor refused.
+HELD = ("--from", "2099-11-20T10:00:00+02:00", "--to", "2099-11-20T10:00:01+02:00")
+ADD = ("hold", "add", "--room", "108", *HELD, "--reason", "inquiry", "--legal-ground", "order 5")
+BEFORE, DUE = "2099-12-19T23:59:59+02:00", "2099-12-20T00:00:00+02:00"
+
+
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    """A demo archive with two segments of 20 November 2099, as the commands' settings name it."""
+    archive = make_archive(tmp_path)
+    agent = FakeAgent(archive)
+    agent.record(TEN)
+    agent.record(TEN + 2 * US_PER_SECOND)
+    archive.close()
+    monkeypatch.setenv("PROTOKOL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PROTOKOL_DEMO", "true")
+    return tmp_path
+
+
+def protokol(*arguments: str) -> Result:
+    result = CliRunner().invoke(cli, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit | ProtokolError):
+        raise result.exception
+    return result
+
+
+def document(*arguments: str, exit_code: int = 0):
+    result = protokol(*arguments, "--json")
+    assert result.exit_code == exit_code, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_whole_way_plan_hold_run_release_run(directory):
+    before = protokol("retention", "plan", "--now", BEFORE)
+    assert before.exit_code == 0
+    assert before.stdout.startswith("would destroy 0 objects, 0 B, of 0 room-days; the archive has 2 objects")
+
+    (hold,) = document(*ADD)
+    assert [each["id"] for each in document("hold", "list")] == [hold["id"]]
+    planned = document("retention", "plan", "--now", DUE, exit_code=1)
+    assert planned["destroy"]["objects"] == 1
+    assert planned["room_days"][0]["held"][0]["hold"] == hold["id"]
+
+    refused = protokol("retention", "run", "--now", DUE)
+    assert isinstance(refused.exception, ConfirmationError)
+    assert planned["digest"] in str(refused.exception)
+    ran = document("retention", "run", "--now", DUE, "--confirm", planned["digest"], exit_code=1)
+    assert (ran["destroyed"]["objects"], ran["certificates"], ran["failures"]) == (1, [1], [])
+
+    released = protokol("hold", "release", str(hold["id"]), "--reason", "answered")
+    assert (released.exit_code, released.stdout) == (0, f"hold {hold['id']} released\n")
+    assert document("hold", "list") == []
+    digest = document("retention", "plan", "--now", DUE)["digest"]
+    assert document("retention", "run", "--now", DUE, "--confirm", digest)["destroyed"]["objects"] == 1
+
+    signed = document("retention", "certificates")
+    assert [each["certificate"]["destroyed"]["segments"] for each in signed] == [1, 1]
+    lines = protokol("retention", "certificates").stdout.splitlines()
+    assert lines[0].startswith("1  room 108  2099-11-20: 1 objects, ")
+    assert lines[0].endswith(f"; kept under hold {hold['id']}")
+
+
+def test_an_altered_certificate_is_a_finding(directory):
+    digest = document("retention", "plan", "--now", DUE)["digest"]
+    document("retention", "run", "--now", DUE, "--confirm", digest)
+    archive = make_archive(directory)
+    with archive.database.transaction() as session:
+        session.connection().exec_driver_sql("UPDATE certificate SET signature = 'AAAA'")
+    archive.close()
+    result = protokol("retention", "certificates")
+    assert result.exit_code == 1
+    assert "certificate 1 was altered" in result.stderr
+
+
+def test_an_expired_hold_is_a_finding_of_the_list(directory):
+    protokol(*ADD, "--expires", "2026-01-01T00:00:00Z")
+    result = protokol("hold", "list")
+    assert result.exit_code == 1
+    assert "EXPIRED" in result.stdout
+    assert "hold 1 of room 108 has expired" in result.stderr
+
+
+def test_a_hold_of_a_gone_day_says_why(directory):
+    gone = ("--from", "2020-11-20T10:00:00+02:00", "--to", "2020-11-20T11:00:00+02:00")
+    arguments = [*ADD[:4], *gone, "--reason", "inquiry", "--legal-ground", "order 5"]
+    result = protokol(*arguments)
+    assert isinstance(result.exception, DayGoneError)
+    assert "2020-11-20 (due)" in str(result.exception)
+
+
+def test_a_council_refuses_a_stated_time(tmp_path, monkeypatch):
+    make_archive(tmp_path, demo=False).close()
+    monkeypatch.setenv("PROTOKOL_DATA_DIR", str(tmp_path))
+    for command in ("plan", "run"):
+        assert isinstance(protokol("retention", command, "--now", DUE).exception, ClockError)
+
+
+def test_a_refusal_exits_2_with_one_line_and_no_traceback(directory):
+    refused = subprocess.run(
+        [sys.executable, "-m", "protokol", "retention", "run", "--now", DUE],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("protokol: this run would destroy 2 of 2 objects")
+    assert "Traceback" not in refused.stderr
