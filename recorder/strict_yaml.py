@@ -64,7 +64,7 @@ def read(text: str) -> Document:
         document.faults.append(Fault(1, (), f"the file is over {MAX_BYTES // 1024} KB; is it a rooms file?"))
         return document
     try:
-        _build(document, YAML(pure=True).parse(text.removeprefix("\ufeff")))
+        _build(document, YAML(typ="safe", pure=True).parse(text.removeprefix("\ufeff")))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1

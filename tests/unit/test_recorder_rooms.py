@@ -318,6 +318,49 @@ def test_values_built_in_code_meet_the_same_checks() -> None:
         room.floor = 2  # type: ignore[misc]
 
 
+TOKENS = [
+    *"-?:[]{},'\"|>&*!#%@~",
+    *(
+        "- ",
+        "? ",
+        ": ",
+        "\n",
+        "\n  ",
+        "&x ",
+        "*x",
+        "!!str ",
+        "---\n",
+        "...\n",
+        "%YAML 1.1\n",
+        "<<: ",
+        "\t",
+        "\r",
+    ),
+    *(
+        "rooms: ",
+        "id: 1",
+        "hours: ",
+        "calendar: ",
+        "2026-01-01: closed",
+        "cameras: ",
+        "\x85",
+        "\u2028",
+        "null",
+    ),
+]
+
+
+def test_a_comment_with_a_strange_line_break_does_not_stop_the_reader() -> None:
+    """ruamel's round-trip parser raises NotImplementedError for it."""
+    assert problems("cameras: #rooms:id: 1\u2028~#\n\n~calendar: {rooms:]")
+
+
+@given(st.lists(st.sampled_from(TOKENS), max_size=30).map("".join))
+def test_no_yaml_makes_it_fail_otherwise(text: str) -> None:
+    with pytest.raises(RoomsFileError):
+        parse_rooms(text)
+
+
 @given(st.text(max_size=400))
 def test_no_text_makes_it_fail_otherwise(text: str) -> None:
     with pytest.raises(RoomsFileError):
