@@ -351,7 +351,7 @@ TOKENS = [
 
 
 def test_a_comment_with_a_strange_line_break_does_not_stop_the_reader() -> None:
-    """ruamel's round-trip parser raises NotImplementedError for it."""
+    """Ruamel's round-trip parser raises NotImplementedError for it."""
     assert problems("cameras: #rooms:id: 1\u2028~#\n\n~calendar: {rooms:]")
 
 
