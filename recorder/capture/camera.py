@@ -1,0 +1,257 @@
+"""A camera's RTSP connection: a thread that opens it, reads packets and never waits for anybody.
+
+What it sees goes into an Inbox, in order: Opened, (packet, arrival), Overloaded, Lost. The recorder
+empties the inbox; when it does not keep up, packets are dropped here and the drop is reported.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.parse
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import av.error
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from recorder.errors import ConfigurationError
+from recorder.host_clock import monotonic_us
+from recorder.logging import get_logger, redact
+from recorder.manifest import GapCause
+
+# A camera that is switched on answers in milliseconds; more than one lost SYN is not waited for.
+_CONNECT_TIMEOUT_US = 3_000_000
+_OPEN_TIMEOUT_S = 6.0
+_READ_TIMEOUT_S = 1.0
+# 4 s of the heaviest camera (16 Mbit/s), and more packets than 4 s of sound and picture ever are.
+_INBOX_BYTES = 8 << 20
+_INBOX_PACKETS = 2000
+_PAUSE_S = (0.25, 1.0)
+# Wrong passwords lock accounts: cameras are asked rarely, the longer they refuse the more so.
+_REFUSED_PAUSE_S = (5.0, 300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The camera sends. The streams live as long as `container`."""
+
+    container: InputContainer
+    video: VideoStream | None
+    audio: AudioStream | None
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overloaded:
+    """Packets between the one before and the one after were dropped."""
+
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection ended or could not be made. `at_us` is host time (monotonic)."""
+
+    cause: GapCause
+    detail: str
+    at_us: int
+
+
+Arrival = tuple[Any, int]  # a packet and its arrival on CLOCK_MONOTONIC
+Item = Opened | Overloaded | Lost | Arrival
+
+
+class Inbox:
+    """One producer, one consumer, no lock: each side counts on its own."""
+
+    def __init__(self, *, limit_bytes: int = _INBOX_BYTES, limit_packets: int = _INBOX_PACKETS) -> None:
+        self._items: deque[Item] = deque()
+        self._limit_bytes = limit_bytes
+        self._limit_packets = limit_packets
+        self._bytes_in = self._bytes_out = 0
+        self._dropping = False
+
+    def put_packet(self, packet: Any, arrival_us: int) -> None:
+        """Drops the packet when full, and every one after it until the inbox was emptied."""
+        if self._dropping:
+            if self._items:
+                return
+            self._dropping = False
+            self._items.append(Overloaded(arrival_us))
+        size = packet.size
+        full = self._bytes_in - self._bytes_out + size > self._limit_bytes
+        if full or len(self._items) >= self._limit_packets:
+            self._dropping = True
+            return
+        self._bytes_in += size
+        self._items.append((packet, arrival_us))
+
+    def put(self, event: Opened | Lost) -> None:
+        self._items.append(event)
+
+    def take(self) -> Item | None:
+        try:
+            item = self._items.popleft()
+        except IndexError:
+            return None
+        if type(item) is tuple:
+            self._bytes_out += item[0].size
+        return item
+
+
+class CameraAddress:
+    """An RTSP URL and the credentials for it, which never reach a log."""
+
+    def __init__(self, url: str, credentials: str | None) -> None:
+        """`credentials` is `user:password` as the secret file holds it."""
+        self._url = url
+        if credentials is not None:
+            user, colon, password = credentials.strip().partition(":")
+            if not colon or not user:
+                raise ConfigurationError("a camera's credentials must be one line, user:password")
+            parts = urllib.parse.urlsplit(url)
+            secret = ":".join(urllib.parse.quote(part, safe="") for part in (user, password))
+            host = parts.netloc.rpartition("@")[2]
+            self._url = urllib.parse.urlunsplit(parts._replace(netloc=f"{secret}@{host}"))
+
+    def __str__(self) -> str:
+        return redact(self._url)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CameraAddress) and other._url == self._url
+
+    def __hash__(self) -> int:
+        return hash(self._url)
+
+    def open(self) -> InputContainer:
+        """Connects and reads until the streams are known. Raises CameraError."""
+        options = {
+            "rtsp_transport": "tcp",
+            "timeout": str(_CONNECT_TIMEOUT_US),
+            # The streams' parameters are taken from the first keyframe; do not guess a frame rate.
+            "fpsprobesize": "0",
+        }
+        try:
+            return av.open(self._url, options=options, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
+        except (av.FFmpegError, OSError) as error:
+            raise CameraError.of(error) from error
+
+
+class CameraError(Exception):
+    """`refused`: the camera is there and says no, so asking again soon would do harm."""
+
+    def __init__(self, detail: str, *, cause: GapCause, refused: bool = False) -> None:
+        super().__init__(detail)
+        self.cause = cause
+        self.refused = refused
+
+    @classmethod
+    def of(cls, error: Exception) -> CameraError:
+        unreachable = GapCause.CAMERA_UNREACHABLE
+        if isinstance(error, (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)):
+            return cls("the camera refuses the user or the password", cause=unreachable, refused=True)
+        if isinstance(error, av.error.HTTPNotFoundError):
+            return cls("the camera knows no stream of that path", cause=unreachable, refused=True)
+        if isinstance(error, (av.error.ExitError, TimeoutError)):
+            return cls("the camera does not answer", cause=unreachable)
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return cls(redact(text)[:150], cause=unreachable)
+
+
+class CameraLink(threading.Thread):
+    """Keeps the connection while it is wanted. A daemon: a hung socket must not keep the agent."""
+
+    def __init__(self, address: CameraAddress, inbox: Inbox, source: str) -> None:
+        super().__init__(name=f"camera-{source}", daemon=True)
+        self._address = address
+        self._inbox = inbox
+        self._log = get_logger(source=source, camera=str(address))
+        self._wanted = threading.Event()
+        self._stopped = threading.Event()
+        self._session = 0
+        self._abandoned = 0
+        self._pause_s = 0.0
+        self._last_error = ""
+
+    def want(self, *, wanted: bool) -> None:
+        """Connect, or disconnect within a second."""
+        if wanted:
+            self._wanted.set()
+        else:
+            self._wanted.clear()
+
+    def reopen(self, *, pause_s: float = 0.0) -> None:
+        """Gives up the present session: something is wrong with it that reading does not show."""
+        self._pause_s = pause_s
+        self._abandoned = self._session
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._wanted.set()
+
+    def run(self) -> None:
+        pause_s = refused_s = 0.0
+        while True:
+            self._wanted.wait()
+            if self._stopped.is_set():
+                return
+            began = time.monotonic()
+            try:
+                self._read_session()
+            except CameraError as error:
+                self._report(error)
+                if error.refused:
+                    refused_s = min(max(refused_s * 2, _REFUSED_PAUSE_S[0]), _REFUSED_PAUSE_S[1])
+                    self._stopped.wait(refused_s)
+                    continue
+            refused_s = 0.0
+            lasted = time.monotonic() - began > 2 * _PAUSE_S[1]
+            pause_s = _PAUSE_S[0] if lasted else min(max(pause_s * 2, _PAUSE_S[0]), _PAUSE_S[1])
+            if self._wanted.is_set():
+                self._stopped.wait(max(pause_s, self._pause_s))
+                self._pause_s = 0.0
+
+    def _report(self, error: CameraError) -> None:
+        self._inbox.put(Lost(error.cause, str(error), monotonic_us()))
+        if str(error) != self._last_error:
+            self._last_error = str(error)
+            self._log.warning("camera lost", reason=str(error), cause=error.cause.value)
+
+    def _read_session(self) -> None:
+        self._session += 1
+        container = self._address.open()
+        try:
+            streams = container.streams
+            video = streams.video[0] if streams.video else None
+            audio = streams.audio[0] if streams.audio else None
+            self._inbox.put(Opened(container, video, audio, monotonic_us()))
+            self._log.info("camera opened", tracks=[s.codec_context.name for s in (video, audio) if s])
+            self._last_error = ""
+            self._read(container)
+        finally:
+            container.close()
+
+    def _read(self, container: InputContainer) -> None:
+        """Returns when the session is not wanted any more; raises CameraError when the camera ends it."""
+        inbox = self._inbox
+        last_us = monotonic_us()
+        try:
+            for packet in container.demux():
+                now_us = time.monotonic_ns() // 1000
+                if packet.size == 0:
+                    break  # PyAV's way to say that the stream ended or that reading timed out
+                inbox.put_packet(packet, now_us)
+                last_us = now_us
+                if self._abandoned == self._session or not self._wanted.is_set() or self._stopped.is_set():
+                    return
+        except (av.FFmpegError, OSError) as error:
+            if monotonic_us() - last_us < _READ_TIMEOUT_S * 900_000:
+                raise CameraError.of(error) from error
+        if monotonic_us() - last_us < _READ_TIMEOUT_S * 900_000:
+            raise CameraError("the camera closed the connection", cause=GapCause.CAMERA_UNREACHABLE)
+        raise CameraError("the camera sends nothing any more", cause=GapCause.CAMERA_STALLED)

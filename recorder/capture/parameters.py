@@ -1,0 +1,26 @@
+"""Parameter sets of a coded picture: what a decoder must know first, and what tells a change of format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# SPS and PPS; VPS, SPS and PPS.
+_H264_SETS = frozenset({7, 8})
+_H265_SETS = frozenset({32, 33, 34})
+# They stand before the first slice; no camera's are longer than this.
+_LOOK_BYTES = 4096
+
+
+def parameter_sets(codec: str, packet: Any) -> bytes:
+    """The parameter sets in an Annex B picture, joined, in their order; empty when it bears none."""
+    data = bytes(memoryview(packet)[:_LOOK_BYTES])
+    found = []
+    start = data.find(b"\0\0\1")
+    while start >= 0 and start + 3 < len(data):
+        following = data.find(b"\0\0\1", start + 3)
+        first = data[start + 3]
+        kept = first & 0x1F in _H264_SETS if codec == "h264" else first >> 1 & 0x3F in _H265_SETS
+        if kept and following >= 0:
+            found.append(data[start + 3 : following].rstrip(b"\0"))
+        start = following
+    return b"".join(found)

@@ -1,0 +1,99 @@
+"""`protokol agent run` and `protokol agent probe`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recorder.errors import ConfigurationError
+from recorder.keyfile import AgentKey
+from recorder.logging import configure_logging
+from recorder.rooms import Camera, RoomConfiguration
+from recorder.settings import Settings, load_settings
+
+_PROBE_S = 3.0
+
+
+def _load_key(settings: Settings, room: str) -> AgentKey:
+    """Raises ConfigurationError, also when the key is another room's."""
+    if settings.agent_key_file is None:
+        raise ConfigurationError(
+            "no key file is set; set PROTOKOL_AGENT_KEY_FILE (or agent_key_file) to the file that "
+            "`protokol agent enroll` wrote"
+        )
+    key = AgentKey.load(settings.agent_key_file)
+    if key.room != room:
+        raise ConfigurationError(f"{settings.agent_key_file} is the key of room {key.room}, not of {room}")
+    return key
+
+
+@click.command("run")
+@click.argument("room")
+@click.option("--json-logs", is_flag=True, help="One JSON object a line instead of key=value.")
+def agent_run(room: str, json_logs: bool) -> None:
+    """Record ROOM (its id) in its working hours and ship the segments, until SIGTERM."""
+    from recorder.agent import Agent, AgentOptions  # noqa: PLC0415 media libraries load only when they run
+
+    configure_logging(json=json_logs)
+    settings = load_settings()
+    key = _load_key(settings, room)
+    options = AgentOptions(
+        spool_dir=settings.spool_dir(room),
+        spool_limit_bytes=settings.spool_limit_bytes,
+        secrets_dir=settings.camera_secrets_dir,
+    )
+    try:
+        agent = Agent(key, options)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot use the spool {options.spool_dir}: {error.strerror}; "
+            "make it writable for this user or set PROTOKOL_AGENT_SPOOL_DIR"
+        ) from error
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop())
+    agent.run()
+
+
+@click.command("probe")
+@click.argument("room")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def agent_probe(room: str, as_json: bool) -> None:
+    """Open the cameras of ROOM for three seconds and say what they send; exit code 1 when one does not."""
+    settings = load_settings()
+    configure_logging()
+    results = {
+        camera.name: _probe(camera, settings.camera_secrets_dir) for camera in _cameras(settings, room)
+    }
+    if as_json:
+        click.echo(json.dumps({"room": room, "cameras": results}, ensure_ascii=False))
+    else:
+        for name, result in results.items():
+            facts = ", ".join(f"{key} {value}" for key, value in result.items() if value is not None)
+            click.echo(f"{name}: {facts}")
+    if any("error" in result for result in results.values()):
+        sys.exit(1)
+
+
+def _cameras(settings: Settings, room: str) -> tuple[Camera, ...]:
+    key = _load_key(settings, room)
+    return RoomConfiguration.model_validate_json(key.configuration.configuration).room.cameras
+
+
+def _probe(camera: Camera, secrets_dir: Path | None) -> dict[str, Any]:
+    from recorder.agent import camera_address  # noqa: PLC0415 as above
+    from recorder.capture.camera import CameraError  # noqa: PLC0415 as above
+    from recorder.capture.probe import probe  # noqa: PLC0415 as above
+
+    address = camera_address(camera, secrets_dir)
+    began = time.monotonic()
+    try:
+        seen = probe(address, _PROBE_S)
+    except CameraError as error:
+        return {"url": str(address), "error": str(error)}
+    return {"url": str(address), "open_s": round(time.monotonic() - began - _PROBE_S, 2), **seen}

@@ -1,0 +1,118 @@
+"""The configuration that the agent works from: the last good one that its server signed.
+
+Kept durably, so that a room host that starts while the server is away works as it did before.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from recorder.durable import replace_file
+from recorder.errors import ConfigurationError
+from recorder.intervals import Interval
+from recorder.keyfile import AgentKey, SignedConfiguration
+from recorder.logging import get_logger
+from recorder.rooms import RoomConfiguration
+
+
+class HeartbeatAnswer(SignedConfiguration):
+    """`held` are the intervals `[start_us, end_us)` that no retention may destroy."""
+
+    held: list[tuple[int, int]] = Field(default_factory=list)
+    server_us: int = 0
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    signed: SignedConfiguration
+    held: list[tuple[int, int]] = Field(default_factory=list)
+
+
+class ConfigurationStore:
+    """Thread-safe. `current` never goes back to a smaller version."""
+
+    def __init__(self, path: Path, key: AgentKey) -> None:
+        """Raises ConfigurationError when neither the file nor the key holds a good configuration."""
+        self._path = path
+        self._room = key.room
+        self._server_key: Ed25519PublicKey = key.server_key()
+        self._lock = threading.Lock()
+        self._kept = _Kept(signed=key.configuration)
+        self._current = self._verified(key.configuration)
+        self._log = get_logger()
+        self._load()
+
+    @property
+    def current(self) -> RoomConfiguration:
+        return self._current
+
+    @property
+    def held(self) -> list[Interval]:
+        return [Interval(start, end) for start, end in self._kept.held if start < end]
+
+    def accept(self, document: dict[str, Any]) -> bool:
+        """A heartbeat's answer; whether the configuration is new. Durable before it is in force.
+
+        Raises ConfigurationError for one that is not the server's, not this room's, or unreadable;
+        OSError when the disk refuses. Nothing has changed then.
+        """
+        try:
+            answer = HeartbeatAnswer.model_validate(document)
+        except ValidationError as error:
+            raise ConfigurationError(f"the heartbeat's answer is unreadable: {_first(error)}") from error
+        with self._lock:
+            kept = _Kept(
+                signed=SignedConfiguration(configuration=answer.configuration, signature=answer.signature),
+                held=sorted(answer.held),
+            )
+            if kept == self._kept:
+                return False
+            configuration = self._verified(answer)
+            if configuration.version < self._current.version:
+                # An old answer must not undo a change, but its holds are what the server says now.
+                configuration, kept.signed = self._current, self._kept.signed
+            replace_file(self._path, kept.model_dump_json().encode())
+            changed = configuration != self._current
+            self._kept = kept
+            if changed:
+                self._current = configuration
+            return changed
+
+    def _load(self) -> None:
+        try:
+            kept = _Kept.model_validate_json(self._path.read_bytes())
+            configuration = self._verified(kept.signed)
+        except FileNotFoundError:
+            return
+        except (OSError, ValidationError, ConfigurationError) as error:
+            # The key file's configuration is older but good.
+            self._log.error("kept configuration is unusable", path=str(self._path), reason=str(error))
+            return
+        self._kept.held = kept.held
+        if configuration.version >= self._current.version:
+            self._kept, self._current = kept, configuration
+
+    def _verified(self, signed: SignedConfiguration) -> RoomConfiguration:
+        signed.verify(self._server_key)
+        try:
+            configuration = RoomConfiguration.model_validate_json(signed.configuration)
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"the server's configuration is not understood by this version: {_first(error)}"
+            ) from error
+        if configuration.room.id != self._room:
+            raise ConfigurationError(
+                f"the configuration is of room {configuration.room.id}, not {self._room}"
+            )
+        return configuration
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,0 +1,112 @@
+"""Every five seconds: how the room is, to the server; its configuration and holds, back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from recorder.configuration import ConfigurationStore
+from recorder.errors import ConfigurationError
+from recorder.host_clock import ClockTrust, monotonic_us
+from recorder.instants import now_us
+from recorder.ledger import agent_version
+from recorder.logging import get_logger
+from recorder.source import SourceStatus
+from recorder.spool import Spool
+from recorder.uplink import Uplink, UplinkError
+
+HEARTBEAT_S = 5.0
+
+
+def report(
+    statuses: Mapping[str, SourceStatus],
+    spool: Spool,
+    trust: ClockTrust,
+    configuration_version: int,
+    at_us: int,
+) -> dict[str, Any]:
+    """The heartbeat's document. The room is as its worst source is."""
+    worst = min(
+        statuses.values(),
+        key=lambda status: ("fault", "recording", "closed").index(status.state),
+        default=SourceStatus(),
+    )
+    return {
+        "agent_version": agent_version(),
+        "at_us": at_us,
+        "state": worst.state,
+        "since_us": worst.since_us,
+        "cause": worst.cause,
+        "detail": worst.detail,
+        "sources": {
+            name: {
+                "state": status.state,
+                "cause": status.cause,
+                "since_us": status.since_us,
+                "last_packet_us": status.last_packet_us,
+                "fps": status.fps,
+                "audio_peak_dbfs": status.audio_peak_dbfs,
+            }
+            for name, status in statuses.items()
+        },
+        "spool": {"segments": spool.segments, "bytes": spool.bytes, "oldest_us": spool.oldest_us},
+        "clock": {"uncertainty_us": trust.uncertainty_us, "estimated": trust.estimated},
+        "configuration_version": configuration_version,
+    }
+
+
+class Heartbeat(threading.Thread):
+    def __init__(
+        self,
+        uplink: Uplink,
+        room: str,
+        store: ConfigurationStore,
+        document: Callable[[], dict[str, Any]],
+        *,
+        configuration_changed: Callable[[], None],
+    ) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self.beat_us = monotonic_us()
+        self._uplink = uplink
+        self._path = f"/ingest/v1/rooms/{room}/heartbeat"
+        self._store = store
+        self._document = document
+        self._configuration_changed = configuration_changed
+        self._stopping = threading.Event()
+        self._told = ""
+        self._log = get_logger()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            self.beat_us = monotonic_us()
+            self._tell(self._beat())
+            self._stopping.wait(HEARTBEAT_S)
+        self._uplink.close()
+
+    def _beat(self) -> str:
+        """What is wrong, or nothing."""
+        try:
+            answer = self._uplink.post(self._path, self._document())
+            if answer.status != 200:
+                return f"the server refuses the heartbeat: {answer.problem}"
+            if self._store.accept(answer.document):
+                self._log.info("configuration changed", version=self._store.current.version, at_us=now_us())
+                self._configuration_changed()
+        except (UplinkError, ConfigurationError) as error:
+            return str(error)
+        except OSError as error:
+            return f"the configuration cannot be kept: {error.strerror}"
+        return ""
+
+    def _tell(self, wrong: str) -> None:
+        if wrong == self._told:
+            return
+        self._told = wrong
+        if wrong:
+            self._log.warning("heartbeat fails", reason=wrong)
+        else:
+            self._log.info("heartbeat answered")

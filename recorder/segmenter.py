@@ -1,0 +1,125 @@
+"""What becomes of each packet: which segment it belongs to, when one begins and when one ends.
+
+Segments begin on keyframes, on the first at or after each whole minute, and never outlast the
+limit. Sound belongs to the segment in whose picture interval it begins. It arrives late, so a
+segment whose picture has ended stays open for its sound a little longer, as the *previous* one.
+
+Pure: packets in, actions out. Times are UTC microseconds for windows and minutes, media
+microseconds of the run for the order of packets.
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+from recorder.instants import US_PER_MINUTE
+from recorder.intervals import Interval
+from recorder.manifest import MAX_SEGMENT_US
+
+# How far the picture may run ahead of a cut before sound that still belongs before it is given up.
+SOUND_GRACE_US = 1_000_000
+# A segment must not pass the limit even by the frame that shows it the end.
+_LIMIT_MARGIN_US = 1_000_000
+
+
+class Action(IntFlag):
+    """Carried out in this order; none of them: the packet is dropped."""
+
+    DROP = 0
+    CLOSE = 1  # the current segment ends before this packet and becomes the previous one
+    OPEN = 2  # likewise if there is a current one; then a segment begins with this packet
+    FINISH = 4  # the previous segment gets nothing more
+    KEEP = 8  # the packet goes into the current segment
+    KEEP_PREVIOUS = 16  # the packet goes into the previous segment
+
+
+_OPEN_KEEP = Action.OPEN | Action.KEEP
+_OPEN_FINISH_KEEP = Action.OPEN | Action.FINISH | Action.KEEP
+_FINISH_KEEP = Action.FINISH | Action.KEEP
+_CLOSE_FINISH = Action.CLOSE | Action.FINISH
+
+
+class Segmenter:
+    """Decides for one run. `window` bounds what may be kept, by recorded timestamps."""
+
+    def __init__(
+        self,
+        window: Interval,
+        *,
+        has_sound: bool,
+        segment_us: int = US_PER_MINUTE,
+        limit_us: int = MAX_SEGMENT_US,
+    ) -> None:
+        self.window = window
+        self._has_sound = has_sound
+        self._segment_us = segment_us
+        self._limit_us = limit_us - min(_LIMIT_MARGIN_US, limit_us // 4)
+        self._open = False
+        self._start_utc_us = 0
+        self._start_us = 0.0
+        self._cut_utc_us = 0
+        self._previous_start_us = 0.0
+        self._previous_end_us: float | None = None  # media time at which the previous picture ends
+
+    @property
+    def is_open(self) -> bool:
+        return self._open
+
+    def video(self, utc_us: int, media_us: float, *, keyframe: bool) -> Action:
+        """`utc_us` and `media_us` are the packet's presentation time."""
+        if not self.window.contains(utc_us):
+            return self._close(media_us)
+        if not self._open:
+            # Nothing before a keyframe can be decoded.
+            return self._begin(utc_us, media_us) if keyframe else self._settle(media_us)
+        if keyframe and utc_us >= self._cut_utc_us:
+            return self._begin(utc_us, media_us)
+        if utc_us - self._start_utc_us >= self._limit_us:
+            return self._close(media_us)
+        if self._previous_end_us is not None:
+            return Action.KEEP | self._settle(media_us)
+        return Action.KEEP
+
+    def audio(self, utc_us: int, media_us: float, duration_us: float) -> Action:
+        """A packet of sound lies in the window as a whole or is dropped."""
+        finish = Action.DROP
+        if self._previous_end_us is not None:
+            if media_us < self._previous_end_us:
+                inside = media_us >= self._previous_start_us and self._inside(utc_us, duration_us)
+                return Action.KEEP_PREVIOUS if inside else Action.DROP
+            self._previous_end_us = None
+            finish = Action.FINISH
+        if not self._open or media_us < self._start_us or not self._inside(utc_us, duration_us):
+            return finish
+        return finish | Action.KEEP
+
+    def _inside(self, utc_us: int, duration_us: float) -> bool:
+        return self.window.start_us <= utc_us and utc_us + duration_us <= self.window.end_us
+
+    def _begin(self, utc_us: int, media_us: float) -> Action:
+        was_open = self._open
+        if was_open and self._has_sound:
+            self._previous_start_us, self._previous_end_us = self._start_us, media_us
+        self._open = True
+        self._start_utc_us, self._start_us = utc_us, media_us
+        self._cut_utc_us = (utc_us // self._segment_us + 1) * self._segment_us
+        if was_open:
+            return _OPEN_KEEP if self._has_sound else _OPEN_FINISH_KEEP
+        return _OPEN_KEEP | self._settle(media_us)
+
+    def _close(self, media_us: float) -> Action:
+        if not self._open:
+            return self._settle(media_us)
+        self._open = False
+        if not self._has_sound:
+            return _CLOSE_FINISH
+        self._previous_start_us, self._previous_end_us = self._start_us, media_us
+        return Action.CLOSE
+
+    def _settle(self, media_us: float) -> Action:
+        """Gives up waiting for sound of the previous segment."""
+        end = self._previous_end_us
+        if end is None or media_us < end + SOUND_GRACE_US:
+            return Action.DROP
+        self._previous_end_us = None
+        return Action.FINISH

@@ -1,0 +1,307 @@
+"""One connection of a camera: its packets get their time, and runs begin and end.
+
+Arrivals give the clock, sender reports align the tracks, steps are bridged until the next keyframe,
+where a new run begins on the new time line. Nothing is lost on the way from run to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from recorder.capture.camera import Opened
+from recorder.capture.muxer import VIDEO_TIMESCALE
+from recorder.capture.parameters import parameter_sets
+from recorder.errors import ProtokolError
+from recorder.instants import US_PER_SECOND
+from recorder.intervals import Interval
+from recorder.ledger import Ledger
+from recorder.logging import get_logger
+from recorder.manifest import ClockStatement, GapCause, Track
+from recorder.media_clock import CAMERA, MediaClock
+from recorder.run import MediaError, Run, RunTerms, SoundSource
+from recorder.segmenter import SOUND_GRACE_US
+from recorder.timeline import TrackTimeline
+
+# While a camera is being opened its packets queue; after this the arrivals are real, so the least
+# late of them is known.
+_HOLD_US = 300_000
+_VIDEO_TICK_US = US_PER_SECOND / VIDEO_TIMESCALE
+_DEFAULT_FRAME_TICKS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTerms:
+    """What a session asks its surroundings at each new run.
+
+    `may_record` says why not, or None. `trust` is the host clock's (uncertainty_us, estimated).
+    """
+
+    configuration_version: Callable[[], int]
+    av_offset_us: int
+    segment_us: int
+    window: Callable[[], Interval | None]
+    trust: Callable[[], tuple[int, bool]]
+    wall_offset_us: Callable[[], int]
+    may_record: Callable[[], GapCause | None]
+
+
+@dataclass(slots=True)
+class _Track:
+    """`shift` is added to the packets' ticks so that the time line goes on over steps."""
+
+    index: int
+    tick_us: float
+    timeline: TrackTimeline
+    shift: int = 0
+    packets: int = 0
+    last_dts: int | None = None
+    last_packet_us: int = 0
+
+
+class Session:
+    """Feed it the connection's packets in order. Raises DiskError and MediaError; `fail` then."""
+
+    def __init__(self, opened: Opened, ledger: Ledger, terms: SessionTerms, source: str) -> None:
+        """Raises MediaError for a camera that offers no picture, or one that cannot be kept."""
+        if opened.video is None:
+            raise MediaError("the camera offers no picture")
+        if opened.video.codec_context.name not in ("h264", "hevc"):
+            name = opened.video.codec_context.name
+            raise MediaError(f"the camera sends {name} video; set it to H.264 or H.265")
+        if opened.video.time_base is None or opened.video.time_base.denominator != VIDEO_TIMESCALE:
+            raise MediaError(f"the camera counts pictures by {opened.video.time_base}, not by 1/90000 s")
+        self.opened_us = opened.at_us
+        self._codec = opened.video.codec_context.name
+        self._extradata = bytes(opened.video.codec_context.extradata or b"")
+        self._ledger = ledger
+        self._terms = terms
+        self._log = get_logger(source=source)
+        self._video = _Track(opened.video.index, _VIDEO_TICK_US, TrackTimeline())
+        self._audio: _Track | None = None
+        self._sound: SoundSource | None = None
+        if opened.audio is not None and opened.audio.time_base is not None:
+            timescale = opened.audio.time_base.denominator
+            context = opened.audio.codec_context
+            copied = context.name == "aac" and bool(context.extradata)
+            self._sound = SoundSource(opened.audio, timescale, copied)
+            self._audio = _Track(opened.audio.index, US_PER_SECOND / timescale, TrackTimeline())
+        self._clock = MediaClock(CAMERA)
+        self._clock_jumps = 0
+        self._held: list[tuple[Any, int]] | None = []
+        self._sets = b""
+        self._roll = False
+        self._wall_offset_us = 0
+        self._run: Run | None = None
+        # A run whose picture has ended and whose sound may still be on its way, and its sound's shift.
+        self._closing: Run | None = None
+        self._closing_shift = 0
+        self._closing_until_us = 0.0
+        self._mapping: _Mapping | None = None
+
+    @property
+    def run(self) -> Run | None:
+        return self._run
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for run in (self._closing, self._run) if run]
+
+    @property
+    def last_video_us(self) -> int:
+        """Arrival of the last picture (monotonic), or of the connection."""
+        return self._video.last_packet_us or self.opened_us
+
+    @property
+    def pictures(self) -> int:
+        return self._video.packets
+
+    @property
+    def last_sound_us(self) -> int | None:
+        return self._audio.last_packet_us if self._audio else None
+
+    def take(self, packet: Any, arrival_us: int) -> None:
+        held = self._held
+        if held is None:
+            self._process(packet, arrival_us, observed=False)
+            return
+        held.append((packet, arrival_us))
+        if arrival_us - held[0][1] < _HOLD_US:
+            return
+        self._held = None
+        for each, at_us in held:
+            if each.stream_index == self._video.index and each.pts is not None:
+                self._clock.observe(each.pts * _VIDEO_TICK_US, at_us)
+        for each, at_us in held:
+            self._process(each, at_us, observed=True)
+
+    def end_run_at_keyframe(self) -> None:
+        """The present run ends where the next keyframe begins, and another begins if it may."""
+        self._roll = True
+
+    def end(self) -> None:
+        """Everything recorded is committed; a run may begin at the next keyframe, if packets come."""
+        closing, self._closing = self._closing, None
+        if closing:
+            closing.finish()
+        run, self._run = self._run, None
+        if run:
+            run.finish()
+
+    def fail(self, error: ProtokolError) -> int | None:
+        """After an error: saves what can be saved; from when on (UTC) something open was lost."""
+        lost = [run.give_up(error) for run in self.runs]
+        self._run = self._closing = None
+        return min((each for each in lost if each is not None), default=None)
+
+    def _process(self, packet: Any, arrival_us: int, *, observed: bool) -> None:
+        index = packet.stream_index
+        if index == self._video.index:
+            self._process_video(packet, arrival_us, observed=observed)
+        elif self._audio is not None and index == self._audio.index:
+            self._process_audio(self._audio, packet, arrival_us)
+
+    def _process_video(self, packet: Any, arrival_us: int, *, observed: bool) -> None:
+        track = self._video
+        dts = self._place(track, packet, arrival_us)
+        pts = packet.pts
+        pts = dts if pts is None else pts + track.shift
+        media_us = pts * _VIDEO_TICK_US
+        if not (observed and track.shift == 0):
+            self._clock.observe(media_us, arrival_us)
+        keyframe = packet.is_keyframe
+        if keyframe:
+            pts, dts = self._at_keyframe(packet, pts, dts)
+        run = self._run
+        if run is not None:
+            cadence = track.timeline.cadence_us
+            duration = cadence / _VIDEO_TICK_US if cadence else _DEFAULT_FRAME_TICKS
+            run.video(packet, pts, dts, duration, keyframe=keyframe)
+        if self._closing and media_us > self._closing_until_us:
+            self._finish_closing()
+
+    def _process_audio(self, track: _Track, packet: Any, arrival_us: int) -> None:
+        pts = self._place(track, packet, arrival_us)
+        duration = packet.duration or (track.timeline.cadence_us or 0) / track.tick_us
+        run, closing = self._run, self._closing
+        if closing:
+            if run is None or pts * track.tick_us < run.start_media_us:
+                closing.audio(packet, pts - track.shift + self._closing_shift, duration)
+                return
+            self._finish_closing()
+        if run:
+            run.audio(packet, pts, duration)
+
+    def _place(self, track: _Track, packet: Any, arrival_us: int) -> int:
+        """The packet's decoding time on the continuous time line, in its track's ticks."""
+        track.packets += 1
+        track.last_packet_us = arrival_us
+        timeline = track.timeline
+        if not timeline.reported and packet.has_sidedata("prft"):
+            timeline.report_seen()
+        dts = packet.dts
+        if dts is None:
+            dts = packet.pts
+        if dts is None:
+            dts = 0 if track.last_dts is None else track.last_dts + 1
+        track.last_dts = dts
+        step_us = timeline.step_us(dts * track.tick_us, arrival_us)
+        if step_us:
+            track.shift -= round(step_us / track.tick_us)
+            self._roll = True
+            self._log.info("time line stepped", ms=round(step_us / 1000, 1), video=track is self._video)
+        return int(dts) + track.shift
+
+    def _at_keyframe(self, packet: Any, pts: int, dts: int) -> tuple[int, int]:
+        """Begins a run where one is due; pts and dts on the time line that is in force afterwards."""
+        sets = parameter_sets(self._codec, packet) or self._sets
+        changed = self._run is not None and sets != self._sets
+        self._sets = sets
+        jumped = self._clock.jumps != self._clock_jumps
+        if self._run is not None and not (self._roll or changed or jumped):
+            return pts, dts
+        shift = self._video.shift
+        if shift:
+            self._clock.shift_media(-shift * _VIDEO_TICK_US)
+            if self._mapping:
+                self._mapping.shift_us -= shift * _VIDEO_TICK_US
+        sound_shift = self._audio.shift if self._audio else 0
+        self._video.shift = 0
+        if self._audio:
+            self._audio.shift = 0
+        self._roll = False
+        self._clock_jumps = self._clock.jumps
+        self._begin_run(packet, pts - shift, sound_shift)
+        return pts - shift, dts - shift
+
+    def _begin_run(self, packet: Any, pts: int, sound_shift: int) -> None:
+        """Instead of the present one, if any. Without permission none begins."""
+        terms = self._terms
+        wall_offset_us = terms.wall_offset_us()
+        media_us = pts * _VIDEO_TICK_US
+        start_us = self._clock.host_us(media_us) + wall_offset_us
+        old, self._run = self._run, None
+        if old:
+            self._finish_closing()
+            old.end_picture(start_us)
+            self._closing, self._closing_shift = old, sound_shift
+            self._closing_until_us = media_us + SOUND_GRACE_US
+        window = terms.window()
+        if window is None or not window.contains(start_us):
+            return
+        forbidden = terms.may_record()
+        if forbidden:
+            self._ledger.note(start_us, forbidden)
+            return
+        self._wall_offset_us = wall_offset_us
+        in_band = parameter_sets(self._codec, packet)
+        keyframe = bytes(packet) if in_band else self._extradata + bytes(packet)
+        run_terms = RunTerms(
+            configuration_version=terms.configuration_version(),
+            av_offset_us=terms.av_offset_us,
+            window=window,
+            segment_us=terms.segment_us,
+            clock=self._clock_statement,
+        )
+        self._mapping = _Mapping(self._clock, wall_offset_us)
+        self._run = Run(run_terms, self._ledger, self._mapping, self._codec, keyframe, pts, self._sound)
+        # Inside a run only sound can be missing.
+        self._ledger.note(start_us, GapCause.MICROPHONE_LOST, self._why_silent(), [Track.AUDIO])
+        self._log.info("run begins", run=self._run.id, codec=self._codec)
+
+    @property
+    def wall_offset_us(self) -> int | None:
+        """UTC minus monotonic time, as the present run has it."""
+        return self._wall_offset_us if self._run else None
+
+    def _finish_closing(self) -> None:
+        closing, self._closing = self._closing, None
+        if closing:
+            closing.finish()
+
+    def _why_silent(self) -> str:
+        return "" if self._sound else "the camera offers no sound"
+
+    def _clock_statement(self) -> ClockStatement:
+        uncertainty_us, estimated = self._terms.trust()
+        tracks = [track for track in (self._video, self._audio) if track]
+        reported = all(track.timeline.reported for track in tracks)
+        return ClockStatement(
+            source="sender_report" if reported else "arrival",
+            uncertainty_us=uncertainty_us,
+            estimated=estimated or not reported,
+        )
+
+
+class _Mapping:
+    """Media microseconds to UTC: the clock's line and one look at the wall per run."""
+
+    def __init__(self, clock: MediaClock, wall_offset_us: int) -> None:
+        self._clock = clock
+        self._wall_offset_us = wall_offset_us
+        # What the clock's media time is ahead of this run's, once a newer run has moved on.
+        self.shift_us = 0.0
+
+    def __call__(self, media_us: float) -> int:
+        return self._clock.host_us(media_us + self.shift_us) + self._wall_offset_us

@@ -1,0 +1,61 @@
+"""One track's media time: watches for steps that are no passing of time.
+
+A camera's two tracks are put on one time line by its sender reports. Before the first report their
+relation is a guess that may be wrong by half a second, and at the report it jumps. Cameras that set
+their clock, or loop, step as well. A step must not tear a file: the track goes on as if it had not
+happened, and at the next keyframe a new run begins on the new time line.
+
+Pure; times in microseconds.
+"""
+
+from __future__ import annotations
+
+# At the first report the relation of the tracks is put right; less than this nobody hears or sees.
+_REPORT_STEP_US = 5_000
+# Later, cameras jitter by tens of milliseconds; more than this without time passing is a step.
+_STEP_US = 100_000
+# The parser holds video back by one frame, so the step may come a packet after the report's mark.
+_PACKETS_AT_REPORT = 3
+_CADENCE_WEIGHT = 1 / 8
+
+
+class TrackTimeline:
+    """Feed it each packet's decoding time, in the order of arrival."""
+
+    def __init__(self) -> None:
+        self.reported = False
+        self._packets_at_report = 0
+        self._last_us: float | None = None
+        self._last_arrival_us = 0.0
+        self._cadence_us: float | None = None
+
+    @property
+    def cadence_us(self) -> float | None:
+        """Usual distance between packets; None before the second one."""
+        return self._cadence_us
+
+    def report_seen(self) -> None:
+        """This packet is the first that bears the sender's clock. Call before `step_us`."""
+        self.reported = True
+        self._packets_at_report = _PACKETS_AT_REPORT
+
+    def step_us(self, media_us: float, arrival_us: float) -> float:
+        """By how much media time jumped before this packet; 0 where it just went on."""
+        last, cadence = self._last_us, self._cadence_us
+        passed = arrival_us - self._last_arrival_us
+        self._last_us, self._last_arrival_us = media_us, arrival_us
+        if last is None:
+            return 0.0
+        advance = media_us - last
+        if cadence is None:
+            self._cadence_us = advance if 0 < advance < 1_000_000 else None
+            return 0.0 if advance > 0 else advance
+        deviation = advance - cadence
+        if self._packets_at_report:
+            self._packets_at_report -= 1
+            if abs(deviation) > _REPORT_STEP_US:
+                return deviation
+        elif advance <= 0 or (deviation > _STEP_US and passed < deviation / 2):
+            return deviation
+        self._cadence_us = cadence + (min(advance, 2 * cadence) - cadence) * _CADENCE_WEIGHT
+        return 0.0
