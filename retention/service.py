@@ -27,7 +27,6 @@ from retention.errors import ConfirmationError
 ACTOR = "system"
 # After midnight, so that SQLite's clock of whole seconds has passed it too.
 _AFTER_MIDNIGHT_S = 5
-_log = get_logger()
 
 
 class RetentionService:
@@ -41,6 +40,7 @@ class RetentionService:
         self._archive = archive
         self._clock = system_clock
         self._running = threading.Lock()
+        self._log = get_logger()
         # Memory store and UTC: a stored schedule runs twice with two processes, a local one twice in
         # autumn. Without a grace time, a call that comes late (suspended machine) is dropped silently.
         self._scheduler = BackgroundScheduler(
@@ -59,8 +59,12 @@ class RetentionService:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Returns when no run is under way any more; a run that is stopped by force loses nothing."""
-        self._scheduler.shutdown(wait=True)
+        """Returns when no run is under way any more; does nothing where `start` was not called.
+
+        A run takes seconds; one that is stopped by force loses nothing.
+        """
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
 
     def run_once(self) -> purge.Report | None:
         """One run, and the alarms. None when it was not done: another is under way, or it was refused.
@@ -73,22 +77,22 @@ class RetentionService:
             self._alarm_expired()
             report = purge.run(self._archive, actor=ACTOR, system_clock=self._clock)
         except ConfirmationError as error:
-            _log.critical("purge_needs_confirmation", alarm=True, reason=str(error))
+            self._log.critical("purge_needs_confirmation", alarm=True, reason=str(error))
             return None
         except (ProtokolError, SQLAlchemyError, OSError) as error:
-            _log.critical("purge_not_done", alarm=True, error=error)
+            self._log.critical("purge_not_done", alarm=True, error=error)
             return None
         finally:
             self._running.release()
         if report.failures:
-            _log.critical("purge_incomplete", alarm=True, failures=report.failures)
+            self._log.critical("purge_incomplete", alarm=True, failures=report.failures)
         return report
 
     def _alarm_expired(self) -> None:
         with self._archive.database.reading() as session:
             expired = holds.expired_alarms(session, self._clock())
         for hold in expired:
-            _log.warning(
+            self._log.warning(
                 "hold_expired",
                 alarm=True,
                 hold=hold.id,

@@ -31,7 +31,7 @@ from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us, n
 from recorder.intervals import Interval
 from retention import certificate, holds, purge
 from retention.errors import ClockError, ConfirmationError
-from tests.footage import FakeAgent, make_archive, unsigned
+from tests.footage import ROOMS, FakeAgent, make_archive, unsigned
 
 ZONE = "Europe/Kyiv"
 HOUR = 60 * US_PER_MINUTE
@@ -352,6 +352,17 @@ def test_garbage_that_a_row_needs_is_not_unlinked(archive, agent):
     assert any("needed" in line for line in report.failures)
     assert read(archive, kept)
     assert rows(archive, Garbage) == []
+
+
+def test_a_room_that_left_the_rooms_file_is_purged_and_certified_too(archive):
+    FakeAgent(archive, "228-a").record(at(20))
+    without = "".join(line for line in ROOMS.splitlines(keepends=True) if "228-a" not in line)
+    with archive.database.transaction() as session:
+        archive.configurations.publish(session, without, "user:1", at(25))
+    assert run(archive).failures == []
+    (row,) = rows(archive, Certificate)
+    assert json.loads(row.body)["room"] == {"id": "228-a", "label": "228-А"}
+    assert_sound(archive)
 
 
 def test_purged_room_days_take_nothing_in_again(archive, agent):
