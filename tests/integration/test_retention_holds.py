@@ -226,6 +226,27 @@ def test_an_expiry_alarms_and_lets_nothing_go(archive):
     assert len(active(archive)) == 2
 
 
+def test_the_alarm_of_a_hold_can_be_set_and_taken_away_and_is_told(archive):
+    (hold,) = place(archive, order(at(20), at(20, 11)))
+    for expires_us, alarms in ((at(25), 1), (None, 0)):
+        with archive.database.transaction() as session:
+            holds.alarm_at(session, archive, hold.id, expires_us, actor="user:4", now_us=at(22))
+        with archive.database.reading() as session:
+            assert len(holds.expired_alarms(session, at(26))) == alarms
+        told = events(archive)[-1]
+        assert (told.action, json.loads(told.details)["expires_us"]) == ("hold_expiry_set", expires_us)
+    assert len(active(archive)) == 1
+
+
+def test_lock_days_locks_what_place_will_lock(archive):
+    """The evening before too, where it exists: its last segment may reach over midnight."""
+    FakeAgent(archive).record(at(20, 23))
+    with archive.database.transaction() as session:
+        holds.lock_days(session, archive, [("108", Interval(at(21, 0), at(22, 1)))])
+        locked = {(row.room, row.date) for row in session.identity_map.values() if isinstance(row, RoomDay)}
+    assert locked == {("108", f"2026-11-{day}") for day in (20, 21, 22)}
+
+
 @pytest.mark.parametrize(
     ("status", "outcome", "appeal_until_us", "refusal"),
     [
