@@ -63,6 +63,17 @@ def asked_interval(remembered: Remembered, zone: str) -> Interval:
     return Interval(min(_readings(start, zone)), max(_readings(end, zone)))
 
 
+def typed_interval(day: date, start_text: str, end_text: str, zone: str) -> Interval | None:
+    """`10:02:14`, `10:41:30` of a local date → an interval; `24:00` ends the day. None for what is none."""
+    ends_the_day = end_text.strip() in {"24:00", "24:00:00"}
+    start, end = parse_time(start_text), time() if ends_the_day else parse_time(end_text)
+    if start is None or end is None:
+        return None
+    start_us = local_instant_us(day, start, zone)
+    end_us = local_instant_us(day + timedelta(days=1) if ends_the_day else day, end, zone)
+    return Interval(start_us, end_us) if start_us < end_us else None
+
+
 def local_instant_us(day: date, at: time, zone: str) -> int:
     """The (earlier) instant of a local time on a date."""
     return min(_readings(datetime.combine(day, at), zone))

@@ -104,14 +104,14 @@ class Registrar:
 
     def _require_few_open(self, session: Session, person: RequestPerson, address_sha256: str) -> None:
         settings = self.archive.settings
-        if open_of_contact(session, person.contact_sha256) >= settings.open_requests_per_contact:
-            raise TooManyOpenError("contact", settings.open_requests_per_contact)
-        of_address = session.scalar(
-            select(func.count())
-            .select_from(Request)
-            .where(Request.address_sha256 == address_sha256, Request.status.in_(_OPEN))
+        still_open = select(func.count()).select_from(Request).where(Request.status.in_(_OPEN))
+        of_contact = still_open.join(RequestPerson).where(
+            RequestPerson.contact_sha256 == person.contact_sha256
         )
-        if (of_address or 0) >= settings.open_requests_per_address:
+        if (session.scalar(of_contact) or 0) >= settings.open_requests_per_contact:
+            raise TooManyOpenError("contact", settings.open_requests_per_contact)
+        of_address = still_open.where(Request.address_sha256 == address_sha256)
+        if (session.scalar(of_address) or 0) >= settings.open_requests_per_address:
             raise TooManyOpenError("network address", settings.open_requests_per_address)
 
     def _hold(
@@ -147,16 +147,3 @@ class Registrar:
                 "rooms": rooms,
             },
         )
-
-
-def open_of_contact(session: Session, contact_sha256: str) -> int:
-    """How many open requests bear this contact."""
-    return (
-        session.scalar(
-            select(func.count())
-            .select_from(Request)
-            .join(RequestPerson, RequestPerson.request_id == Request.id)
-            .where(RequestPerson.contact_sha256 == contact_sha256, Request.status.in_(_OPEN))
-        )
-        or 0
-    )

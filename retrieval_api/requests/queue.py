@@ -1,0 +1,122 @@
+"""What staff see of requests: the queue, and one request with the person behind it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.models import Hold, Request, RequestPerson
+from recorder.instants import local_date
+from retrieval_api.requests.decision import UnknownRequestError, holds_of, state_of
+from retrieval_api.requests.states import State, Status
+
+Shelf = Literal["open", "ending", "done"]
+# Done requests are looked up by number; the list shows the newest.
+_DONE_AT_MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A request in a list. `days_left` counts calendar days to the last day of an answer on time;
+    negative when it is late. `wants_end`: its hold may, and should, be ended by staff now.
+    """
+
+    request: Request
+    official: str
+    state: State
+    days_left: int
+    open_of_contact: int
+    holds: int
+    wants_end: bool
+
+    @property
+    def without_room(self) -> bool:
+        return self.request.room is None and self.request.matched_room is None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One request for its page."""
+
+    row: Row
+    person: RequestPerson
+    holds: tuple[Hold, ...]
+
+    @property
+    def request(self) -> Request:
+        return self.row.request
+
+
+def shelf(session: Session, which: Shelf, now_us: int, zone: str) -> Sequence[Row]:
+    """`open`: to be decided, those without a room first (they hold every room), then the oldest due.
+    `ending`: decided or withdrawn, with holds that still stand. `done`: the rest, newest first.
+    """
+    statement = select(Request, RequestPerson).join(RequestPerson)
+    is_open = Request.status.in_((Status.REGISTERED.value, Status.IN_REVIEW.value))
+    if which == "open":
+        statement = statement.where(is_open).order_by(Request.answer_due_us, Request.id)
+    elif which == "ending":
+        statement = statement.where(~is_open, Request.closed_us.is_(None)).order_by(Request.decided_us)
+    else:
+        statement = statement.where(Request.closed_us.is_not(None)).order_by(Request.closed_us.desc())
+        statement = statement.limit(_DONE_AT_MOST)
+    found = [(request, person) for request, person in session.execute(statement).tuples()]
+    contacts = _open_by_contact(session)
+    rows = [_row(session, request, person, contacts, now_us, zone) for request, person in found]
+    return sorted(rows, key=lambda row: not row.without_room) if which == "open" else rows
+
+
+def case(session: Session, number: str, now_us: int, zone: str) -> Case:
+    """Raises UnknownRequestError."""
+    found = session.execute(
+        select(Request, RequestPerson).join(RequestPerson).where(Request.number == number)
+    ).one_or_none()
+    if found is None:
+        raise UnknownRequestError(f"no request bears the number {number[:20]}")
+    request, person = found.tuple()
+    row = _row(session, request, person, _open_by_contact(session), now_us, zone)
+    return Case(row, person, tuple(holds_of(session, request)))
+
+
+def may_end(request: Request, state: State, now_us: int) -> bool:
+    """Whether staff may end the request's holds now."""
+    if state.status not in {Status.DECIDED, Status.WITHDRAWN}:
+        return False
+    return request.appeal_until_us is None or now_us >= request.appeal_until_us
+
+
+def _row(
+    session: Session,
+    request: Request,
+    person: RequestPerson,
+    contacts: Counter[str],
+    now_us: int,
+    zone: str,
+) -> Row:
+    state = state_of(request)
+    last_day = local_date(request.answer_due_us - 1, zone)
+    link_is_over = request.link_until_us is None or now_us >= request.link_until_us
+    return Row(
+        request,
+        person.official,
+        state,
+        (last_day - local_date(now_us, zone)).days,
+        contacts[person.contact_sha256],
+        len(holds_of(session, request)),
+        may_end(request, state, now_us) and (link_is_over or not state.is_released),
+    )
+
+
+def _open_by_contact(session: Session) -> Counter[str]:
+    """Open requests of each contact; there are few open requests, so one query does for a list."""
+    statement = (
+        select(RequestPerson.contact_sha256)
+        .join(Request)
+        .where(Request.status.in_((Status.REGISTERED.value, Status.IN_REVIEW.value)))
+    )
+    return Counter(session.scalars(statement))
