@@ -122,7 +122,9 @@ class Camera:
     def _make_factory(self, credentials: Credentials | None) -> Any:
         factory = GstRtspServer.RTSPMediaFactory.new()
         factory.set_launch(_pipeline(self._audio))
-        factory.set_shared(True)  # any number of clients cost one pipeline
+        # A pipeline for each client. A shared one is answered with 503 to who comes while the last client's
+        # is being taken down, and a test that reconnects at once would see a fault that no camera has.
+        factory.set_shared(False)
         factory.connect("media-configure", self._on_media)
         if credentials is not None:
             permissions = GstRtspServer.RTSPPermissions.new()

@@ -53,6 +53,8 @@ class Feed:
         self._audio = audio
         self._pictures: Any = element.get_by_name(VIDEO)
         self._sounds: Any = element.get_by_name(AUDIO)
+        tracks = {VIDEO: self._pictures} if audio is None else {VIDEO: self._pictures, AUDIO: self._sounds}
+        self._unannounced = tracks
         self._base_ns: int | None = None
         self._loop = video()
         self._next_picture: int | None = None
@@ -71,9 +73,20 @@ class Feed:
                 return
         zero_ns = wall_minus_clock_ns + self._base_ns  # unix time at running time 0
         faults = self._faults()
+        self._announce(faults, now_ns - zero_ns)
         self._push_pictures(now_ns, zero_ns, silent=faults.stalled or VIDEO in faults.dropped)
         if self._audio is not None:
             self._push_sounds(self._audio, now_ns, zero_ns, silent=faults.stalled or AUDIO in faults.dropped)
+
+    def _announce(self, faults: Faults, running_ns: int) -> None:
+        """Tell the server that a track which is silent from the start is there, and that nothing comes.
+
+        Without it the server would not answer DESCRIBE: it waits for something on each track.
+        """
+        for track, source in list(self._unannounced.items()):
+            if faults.stalled or track in faults.dropped:
+                source.send_event(Gst.Event.new_gap(max(0, running_ns), _TICK_NS))
+            del self._unannounced[track]
 
     def _push_pictures(self, now_ns: int, zero_ns: int, *, silent: bool) -> None:
         loop = self._video()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import inspect
 import os
 import tempfile
 from collections.abc import Iterator
@@ -134,6 +135,9 @@ def load_video(spec: VideoSpec, media_dir: Path) -> VideoLoop:
         with _locked(path.with_suffix(".lock")):
             if not path.exists():
                 _encode_to(spec, path)
+                for stale in media_dir.glob(f"{_parameters(spec)}*"):
+                    if stale.stem != path.stem:
+                        stale.unlink(missing_ok=True)  # drawn by other code than this
         return _read(spec, path)
     except OSError as error:
         raise MediaError(
@@ -144,10 +148,14 @@ def load_video(spec: VideoSpec, media_dir: Path) -> VideoLoop:
 
 
 def _cache_name(spec: VideoSpec) -> str:
-    code = Path(picture.__file__).read_bytes() + Path(__file__).read_bytes()
+    code = Path(picture.__file__).read_text("utf-8") + inspect.getsource(_encode)
+    return f"{_parameters(spec)}{hashlib.sha256(code.encode()).hexdigest()[:10]}.mp4"
+
+
+def _parameters(spec: VideoSpec) -> str:
     return (
         f"{spec.width}x{spec.height}-{spec.fps}fps-{spec.bitrate_kbps}k-gop{spec.gop_frames}"
-        f"-b{spec.b_frames}-{spec.loop_s}s-{hashlib.sha256(code).hexdigest()[:10]}.mp4"
+        f"-b{spec.b_frames}-{spec.loop_s}s-"
     )
 
 

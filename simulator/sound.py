@@ -11,8 +11,10 @@ BEEP_HZ = 1000
 BEEP_S = 0.08
 _BEEP_AMPLITUDE = 0.5
 _NOISE_AMPLITUDE = 0.003
-# A beep begins where the sound first passes this part of the loudest sample, after this much quiet.
+# A beep begins where the sound first passes this part of the loudest sample, after this much quiet. What
+# is below the floor (of full scale) is noise, however loud beside the rest.
 _ONSET_LEVEL = 0.3
+_ONSET_FLOOR = 0.02
 _QUIET_S = 0.2
 
 
@@ -25,15 +27,13 @@ def beeps(rate: int, duration_s: int) -> Samples:
 
 
 def beep_onsets(pcm: npt.NDArray[np.floating | np.integer], rate: int) -> list[float]:
-    """When beeps begin, in seconds from the first sample of mono `pcm` (any scale).
+    """When beeps begin, in seconds from the first sample of mono `pcm`: floats in [-1, 1] or signed integers.
 
-    Silence has none. A beep that was already sounding at the first sample is not an onset.
+    Precise to a sample or two. A beep within the first 0.2 s is not told: its beginning may be cut off.
     """
-    level = np.abs(pcm.astype(np.float64))
-    peak = float(level.max(initial=0.0))
-    if peak == 0.0:
-        return []
-    loud = np.flatnonzero(level > _ONSET_LEVEL * peak)
-    quiet_samples = int(_QUIET_S * rate)
+    full_scale = 1.0 if pcm.dtype.kind == "f" else float(1 << (8 * pcm.dtype.itemsize - 1))
+    level = np.abs(pcm.astype(np.float64)) / full_scale
+    threshold = max(_ONSET_FLOOR, _ONSET_LEVEL * float(level.max(initial=0.0)))
+    loud = np.flatnonzero(level > threshold)
     before = np.concatenate([[0], loud[:-1]])
-    return [int(sample) / rate for sample in loud[loud - before >= quiet_samples]]
+    return [int(sample) / rate for sample in loud[loud - before >= int(_QUIET_S * rate)]]
