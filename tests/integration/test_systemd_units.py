@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 import sys
 import textwrap
@@ -93,25 +94,30 @@ def test_what_runs_all_day_is_watched_and_restarted_for_ever(unit: Path) -> None
     assert unit_sandbox.values(unit, "WatchdogSec")
 
 
-def test_the_agent_gets_its_secrets_from_systemd_alone() -> None:
-    assert unit_sandbox.values(AGENT, "LoadCredential") == [
-        "agent-key:/etc/protokol/agents/%i.key",
-        "cameras:/etc/protokol/cameras/",
-    ]
+def test_the_agent_gets_its_secrets_from_files_never_from_the_environment() -> None:
+    assert unit_sandbox.values(AGENT, "LoadCredential") == ["agent-key:/etc/protokol/agents/%i.key"]
     environment = unit_sandbox.values(AGENT, "Environment")
     assert "PROTOKOL_AGENT_KEY_FILE=%d/agent-key" in environment
-    assert "PROTOKOL_CAMERA_SECRETS_DIR=%d" in environment
+    assert "PROTOKOL_CAMERA_SECRETS_DIR=/etc/protokol/cameras" in environment
+
+
+def populate(root: Path) -> None:
+    """The users and directories that the units need, under another root."""
+    (root / "etc").mkdir()
+    for tool, options in (("systemd-sysusers", []), ("systemd-tmpfiles", ["--create"])):
+        source = SYSTEMD / tool.replace("systemd-", "protokol.")
+        done = subprocess.run(
+            [tool, f"--root={root}", *options, str(source)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_server_and_the_agents_are_two_users(tmp_path: Path) -> None:
-    (tmp_path / "etc").mkdir()
-    subprocess.run(
-        ["systemd-sysusers", f"--root={tmp_path}", str(SYSTEMD / "protokol.sysusers")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    populate(tmp_path)
     users = {
         line.split(":")[0]: line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()
     }
@@ -130,19 +136,16 @@ def test_the_server_and_the_agents_are_two_users(tmp_path: Path) -> None:
     ]
 
 
-def test_secrets_lie_where_only_root_reads(tmp_path: Path) -> None:
-    done = subprocess.run(
-        ["systemd-tmpfiles", f"--root={tmp_path}", "--create", str(SYSTEMD / "protokol.tmpfiles")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    modes = {
-        name: (tmp_path / "etc/protokol" / name).stat().st_mode & 0o777 for name in ("agents", "cameras")
+def test_secrets_lie_where_nobody_else_reads(tmp_path: Path) -> None:
+    populate(tmp_path)
+    groups = {
+        line.split(":")[0]: line.split(":")[2] for line in (tmp_path / "etc/group").read_text().splitlines()
     }
-    assert modes == {"agents": 0o700, "cameras": 0o700}
+    agents, cameras = ((tmp_path / "etc/protokol" / name).stat() for name in ("agents", "cameras"))
+    assert (stat.S_IMODE(agents.st_mode), agents.st_uid) == (0o700, 0)
+    # Files that root makes in it belong to the agents' group.
+    assert (stat.S_IMODE(cameras.st_mode), cameras.st_uid) == (0o2750, 0)
+    assert str(cameras.st_gid) == groups["protokol-agent"]
 
 
 def elapses(expression: str, base: str, count: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -38,7 +39,7 @@ def protokol_calls(text: str) -> list[list[str]]:
     inline = [each for each in re.findall(r"`([^`\n]+)`", text) if each.startswith("protokol ")]
     calls = []
     for line in [*commands(text), *inline]:
-        words = shlex.split(line)
+        words = list(itertools.dropwhile(lambda word: re.match(r"[A-Z_]+=", word), shlex.split(line)))
         if "protokol" in words and (words[0] == "protokol" or words[0] == "runuser"):
             after = words.index("--") + 1 if "--" in words else 0
             assert words[after] == "protokol", line
@@ -108,3 +109,11 @@ def test_what_one_is_told_to_replace_stands_in_the_shipped_file() -> None:
     secrets = set(re.findall(r"/etc/protokol/cameras/(cam-\d+)", TEXT))
     assert secrets
     assert all(f"credentials: {name}}}" in shipped_rooms_text() for name in secrets)
+
+
+def test_the_messages_it_explains_are_the_agents() -> None:
+    table = section("## Як перевірити")
+    told = re.findall(r"`([a-z][a-z ]+[a-z])`", "\n".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
+    assert len(told) >= 6
+    agent = "".join(path.read_text("utf-8") for path in (ROOT / "recorder").rglob("*.py"))
+    assert [message for message in told if message not in agent] == []
