@@ -16,6 +16,7 @@ from functools import lru_cache
 
 import av
 import numpy as np
+
 from archive.mp4.reader import read_index
 from archive.mp4.virtual import Literal, Piece, VirtualMp4
 from recorder.manifest import MANIFEST_BOX_UUID
@@ -47,7 +48,8 @@ class Shape:
     audio: bool = True
     media_start_s: int = 1000
     segment_s: int = 2
-    size: tuple[int, int] = (160, 120)
+    # Seconds of the run in which nothing is heard, with loud noise before and after; instead of beeps.
+    hush: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _sound_between(packets: list[av.Packet], low: Fraction | None, high: Fractio
 
 
 def _encode_video(shape: Shape) -> bytes:
-    width, height = shape.size
+    width, height = 160, 120
     step = VIDEO_TICKS // shape.fps
     rng = np.random.default_rng(7)
     out = io.BytesIO()
@@ -213,6 +215,9 @@ def _encode_audio(shape: Shape) -> bytes:
     time_s = np.arange(count) / shape.rate
     wave = np.random.default_rng(3).normal(0, 0.004, count)
     wave += np.where(time_s % 1 < 0.04, 0.5 * np.sin(2 * np.pi * 1000 * time_s), 0)
+    if shape.hush is not None:
+        outside = (time_s < shape.hush[0]) | (time_s >= shape.hush[1])
+        wave = np.where(outside, 100 * wave.clip(-0.008, 0.008), 0)
     channels = 2 if shape.layout == "stereo" else 1
     out = io.BytesIO()
     with av.open(out, "w", format="nut") as container:
@@ -267,6 +272,7 @@ def content(clip: VirtualMp4, objects: dict[str, bytes], start: int = 0, end: in
             parts.append(part.data)
         else:
             stored = objects[part.name]
-            assert 0 <= part.offset and part.offset + part.length <= len(stored)
+            assert part.offset >= 0
+            assert part.offset + part.length <= len(stored)
             parts.append(stored[part.offset : part.offset + part.length])
     return b"".join(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +44,7 @@ def runs_of(placed: Sequence[Placed], axis: Timeline, tracks: Sequence[Samples])
         if not bounds:
             continue
         start, end = min(low for low, _ in bounds), max(high for _, high in bounds)
-        start_us, end_us = math.floor(each.wall_us(start)), math.ceil(each.wall_us(end))
+        start_us, end_us = each.wall_us(start), each.wall_us_up(end)
         last = found[-1] if found else None
         if last and last.run == each.piece.run and start_us - last.end_us < US_PER_SECOND:
             found[-1] = Run(last.run, last.start_us, max(last.end_us, end_us), last.at_us)
@@ -64,7 +63,7 @@ def picture_gaps(placed: Sequence[Placed], pictures: Samples, clip: tuple[int, i
     order = np.argsort(pictures.start, kind="stable")
 
     def wall_us(position: int, line: int) -> int:
-        return round(placed[int(pictures.piece[order[position]])].wall_us(line))
+        return placed[int(pictures.piece[order[position]])].wall_us(line)
 
     pause = int(_PICTURE_GAP_S * scale)
     gaps = [
@@ -85,7 +84,7 @@ def sound_gaps(placed: Sequence[Placed], sound: Samples, axis: Timeline, form: S
     gaps = []
     for silence in axis.silences:
         near = placed[int(sound.piece[min(silence.before, len(sound) - 1)])]
-        start_us = round(near.wall_us(silence.line))
+        start_us = near.wall_us(silence.line)
         length_us = silence.count * form.frame_ticks * US_PER_SECOND // form.timescale
         if length_us > _SOUND_GAP_US:
             gaps.append(Gap("audio", start_us, start_us + length_us))

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from archive.mp4 import boxes
 from archive.mp4.boxes import Box, Fields, Mp4Error
-from archive.mp4.index import MAX_SAMPLES, MAX_STSD_BYTES, Kind, TrackIndex
+from archive.mp4.index import MAX_SAMPLES, MAX_STSD_BYTES, MAX_TIMESCALE, Kind, TrackIndex
 
-# A frozen picture of three hours still fits the 32-bit duration of a sample.
-MAX_TIMESCALE = 384_000
 MAX_TICKS = 2**53
 
 _TFHD_BASE, _TFHD_DESCRIPTION, _TFHD_DURATION, _TFHD_SIZE, _TFHD_FLAGS = 0x1, 0x2, 0x8, 0x10, 0x20

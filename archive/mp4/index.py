@@ -25,6 +25,8 @@ FORMAT = b"PSIX\x01"
 # Two minutes hold 3600 pictures at 30/s and 5625 packets of 48 kHz AAC; generous for high frame rates.
 MAX_SAMPLES = 50_000
 MAX_STSD_BYTES = 16 * 1024
+# A frozen picture of three hours still fits the 32-bit duration of a sample.
+MAX_TIMESCALE = 384_000
 _MAX_RAW_BYTES = 2 * (MAX_SAMPLES * 40 + MAX_STSD_BYTES + 64)
 _TRACK = struct.Struct(">cIIIIII")  # kind, timescale, width, height (16.16), stsd bytes, samples, extents
 _FILE = struct.Struct(">QQB")  # size_bytes, media_bytes, tracks
@@ -169,6 +171,8 @@ def _unpack_track(cursor: _Cursor) -> TrackIndex:
     kinds: dict[bytes, Kind] = {b"v": "video", b"a": "audio"}
     if letter not in kinds or count > MAX_SAMPLES or extents > count or (count and not extents):
         raise Mp4Error("sample index is damaged: impossible track")
+    if not 0 < timescale <= MAX_TIMESCALE:
+        raise Mp4Error("sample index is damaged: impossible timescale")
     stsd = cursor.take(stsd_bytes)
     dts_error = cursor.column("<i8", count).astype(np.int64)
     duration = cursor.column("<u4", count).astype(np.uint32)

@@ -78,8 +78,13 @@ class Placed:
     anchor: int
     cut_us: int
 
-    def wall_us(self, line: int) -> float:
-        return self.piece.start_us + (line - self.base) * US_PER_SECOND / self.scale
+    def wall_us(self, line: int) -> int:
+        """The instant of a line position, rounded down."""
+        return self.piece.start_us + (line - self.base) * US_PER_SECOND // self.scale
+
+    def wall_us_up(self, line: int) -> int:
+        """As `wall_us`, rounded up."""
+        return self.piece.start_us - -(line - self.base) * US_PER_SECOND // self.scale
 
     def first_not_before(self, instant_us: int) -> int:
         """The lowest line position that is not before the instant."""
@@ -200,7 +205,7 @@ def begin_us(placed: Sequence[Placed], pictures: Samples | None, interval: Inter
     if pictures is None:
         return interval.start_us
     first = placed[int(pictures.piece[0])]
-    key_us = math.floor(first.wall_us(int(pictures.start[0])))
+    key_us = first.wall_us(int(pictures.start[0]))
     wait_us = key_us - max(interval.start_us, placed[0].piece.start_us)
     if wait_us <= _SNAP_US or (wait_us <= _MAX_GROUP_US and _has_pictures(placed, interval.start_us, key_us)):
         return max(key_us, interval.start_us)

@@ -1,0 +1,80 @@
+"""Sample indexes: small, exact both ways, and never trusted when damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archive.mp4.boxes import Mp4Error
+from archive.mp4.index import FORMAT, Kind, SegmentIndex, TrackIndex
+from tests.mp4_synthetic import minute_index
+
+COLUMNS = ("dts", "duration", "size", "cts", "sync", "offset")
+u32 = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def tracks(draw: st.DrawFn, kind: Kind) -> TrackIndex:
+    count = draw(st.integers(0, 20))
+
+    def column(elements: st.SearchStrategy[int], dtype: type) -> np.ndarray:
+        return np.array(draw(st.lists(elements, min_size=count, max_size=count)), dtype)
+
+    return TrackIndex(
+        kind,
+        draw(st.integers(1, 384_000)),
+        draw(st.binary(max_size=40)),
+        draw(u32),
+        draw(u32),
+        column(st.integers(-(2**53), 2**53), np.int64),
+        column(u32, np.uint32),
+        column(u32, np.uint32),
+        column(st.integers(-(2**31), 2**31 - 1), np.int32),
+        column(st.booleans(), np.bool_),
+        column(st.integers(0, 2**53), np.int64),
+    )
+
+
+@given(tracks("video"), tracks("audio"), st.integers(0, 2**53))
+def test_what_is_kept_is_what_was_read(video: TrackIndex, audio: TrackIndex, size: int) -> None:
+    index = SegmentIndex(size, size // 2, (video, audio))
+    again = SegmentIndex.from_bytes(index.to_bytes())
+    assert (again.size_bytes, again.media_bytes) == (size, size // 2)
+    for before, after in zip(index.tracks, again.tracks, strict=True):
+        assert (before.kind, before.timescale, before.stsd) == (after.kind, after.timescale, after.stsd)
+        for name in COLUMNS:
+            assert np.array_equal(getattr(before, name), getattr(after, name)), name
+            assert getattr(before, name).dtype == getattr(after, name).dtype
+    assert index.digest == again.digest
+
+
+def test_a_minute_takes_little() -> None:
+    assert len(minute_index().to_bytes()) < 9_000
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused(data: bytes) -> None:
+    for encoded in (data, FORMAT + data, FORMAT + zlib.compress(data)):
+        with pytest.raises(Mp4Error):
+            SegmentIndex.from_bytes(encoded)
+
+
+@given(st.data())
+def test_damage_inside_is_refused_or_read(data: st.DataObject) -> None:
+    """Behind the compression's checksum a changed byte can still be a valid index; never a crash."""
+    raw = bytearray(zlib.decompress(minute_index().to_bytes()[len(FORMAT) :]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, min(len(raw), 400) - 1))] = data.draw(st.integers(0, 255))
+    del raw[len(raw) - data.draw(st.integers(0, 3)) :]
+    with contextlib.suppress(Mp4Error):
+        SegmentIndex.from_bytes(FORMAT + zlib.compress(bytes(raw), 1))
+
+
+def test_a_compression_bomb_is_refused() -> None:
+    with pytest.raises(Mp4Error, match="damaged"):
+        SegmentIndex.from_bytes(FORMAT + zlib.compress(bytes(50_000_000)))
