@@ -226,9 +226,11 @@ class Upload:
             refused = self._look_again(session, signed, now_us)
             if refused is None:
                 self._insert_segment(session, signed, manifest, index.to_bytes(), name, now_us)
-        if refused is not None and not refused.again:
-            if refused.outcome == "quarantined":
-                return self._register_quarantine(refused.reason, name, now_us)
+            # Taken in before and purged since: the row is gone, and this object must go too.
+            stands = session.get(Segment, manifest.segment_id) is not None
+        if refused is not None and refused.outcome == "quarantined":
+            return self._register_quarantine(refused.reason, name, now_us)
+        if not stands:
             self._archive.store.delete([name])
         return refused or Answer("accepted")
 

@@ -183,6 +183,23 @@ def test_purged_while_the_body_was_on_its_way(archive, agent):
     assert list(archive.store.names()) == []
 
 
+def test_a_twin_that_arrives_after_the_purge_leaves_no_object(archive, agent):
+    signed, body = agent.segment(T0)
+    twin = Ingest(archive).begin(
+        "108", agent.key.token, signed.manifest.segment_id, signed.header, T0 + 60 * SECOND
+    )
+    twin.write(body)
+    assert agent.send(signed, body).outcome == "accepted"
+    with archive.database.transaction() as session:
+        day = session.get(RoomDay, ("108", "2026-11-20"))
+        day.state, day.purged_us = "purged", T0
+        for table in ("sample_index", "segment_manifest", "segment"):
+            session.connection().exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 (names of this test)
+    archive.store.delete(list(archive.store.names()))
+    assert twin.finish(T0 + 60 * SECOND).again
+    assert list(archive.store.names()) == []
+
+
 def test_a_gap_record_is_accepted_once(archive, agent):
     signed = agent.gap(T0, T0 + 60 * SECOND)
     assert agent.send(signed).outcome == "accepted"
