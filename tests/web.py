@@ -1,0 +1,70 @@
+"""The web application as a real server on a loopback port, and a client that fills in its forms."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from archive.system import Archive
+from recorder.instants import now_us
+from retrieval_api import accounts
+from retrieval_api.app import create_app
+
+PASSWORD = "correct horse battery"
+_CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+class Clock:
+    """The application's clock in a test's hands; it runs on by itself until it is set."""
+
+    def __init__(self) -> None:
+        self.set_us: int | None = None
+
+    def __call__(self) -> int:
+        return now_us() if self.set_us is None else self.set_us
+
+    def forward(self, microseconds: int) -> None:
+        self.set_us = self() + microseconds
+
+
+class Client(httpx.Client):
+    """A browser without JavaScript: keeps cookies and sends the forms of pages it has seen."""
+
+    def form(self, page: str, action: str | None = None, **fields: str) -> httpx.Response:
+        """Load `page` and post its form, the token along, to `action` (default: the page itself)."""
+        found = _CSRF.search(self.get(page).text)
+        assert found, f"{page} has no form"
+        return self.post(action or page.partition("?")[0], data={"csrf": found[1], **fields})
+
+    def log_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
+        return self.form("/staff/login", name=name, password=password)
+
+
+@contextmanager
+def serving(archive: Archive, clock: Any = now_us) -> Iterator[str]:
+    """The application in a thread of this process; yields its base URL."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        config = uvicorn.Config(create_app(archive, clock), log_config=None, timeout_graceful_shutdown=2)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+def add_staff(archive: Archive) -> None:
+    """One person of each role, named after it."""
+    for role in ("clerk", "operator", "reviewer", "auditor", "admin"):
+        accounts.add(archive, role, role, PASSWORD, "cli:0", now_us())
