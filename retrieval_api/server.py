@@ -112,6 +112,9 @@ def run(archive: Archive, sock: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+    # On SQLite this is the only server: what writers left unfinished belongs to one that was killed.
+    if archive.database.is_sqlite and (leftovers := archive.store.sweep()):
+        _log.warning("leftovers_swept", objects=leftovers)
     retention, housekeeping = RetentionService(archive), Housekeeping(archive)
     retention.start()
     housekeeping.start()
