@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 import uuid6
@@ -16,7 +17,7 @@ import uuid6
 from recorder.chain import Chain, Link
 from recorder.coverage import Coverage, Gap
 from recorder.fragments import FileContent
-from recorder.instants import US_PER_SECOND
+from recorder.instants import US_PER_SECOND, local_date, local_midnight_us
 from recorder.intervals import Interval
 from recorder.logging import get_logger
 from recorder.manifest import GapCause, GapManifest, SegmentManifest, Track
@@ -49,6 +50,18 @@ class Finished:
     content: FileContent
     end_us: int
     sound: list[Interval]
+
+
+def by_room_day(gap: Gap, zone: str) -> list[Gap]:
+    """A gap over midnights, as one gap for each local date: a record belongs to one room-day."""
+    parts = []
+    start_us, end_us = gap.interval.start_us, gap.interval.end_us
+    while start_us < end_us:
+        following = local_date(start_us, zone) + timedelta(days=1)
+        stop_us = min(end_us, local_midnight_us(following, zone))
+        parts.append(Gap(Interval(start_us, stop_us), gap.tracks, gap.cause, gap.detail))
+        start_us = stop_us
+    return parts
 
 
 class Ledger:
@@ -129,7 +142,8 @@ class Ledger:
         latest = max(until.values())
         if latest > since:
             windows = windows_between(self._configuration(), Interval(since, latest))
-            self._unwritten += self._coverage.take_gaps(until, windows)
+            for gap in self._coverage.take_gaps(until, windows):
+                self._unwritten += by_room_day(gap, self._configuration().timezone)
         while self._unwritten:
             gap = self._unwritten[0]
             self._retry_when_full(lambda gap=gap: self._commit_gap(gap))  # type: ignore[misc]

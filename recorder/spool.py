@@ -20,7 +20,8 @@ from recorder.partfile import PART_SUFFIX
 _BALLAST_BYTES = 1 << 20
 _BALLAST_NAME = "ballast"
 # Recording goes on when this much is free again, so that it does not stop with the next fragment.
-_FREE_TO_RESUME_BYTES = 8 << 20
+_FREE_TO_RESUME_BYTES = 2 << 20
+_FREE_TO_RESUME = 0.01
 _RESUME_BELOW = 0.95
 
 
@@ -121,15 +122,15 @@ class Spool:
         """False while the spool is at its limit or the disk is full, until there is room again."""
         if not self._full and self._bytes < self._limit_bytes:
             return True
-        if not self._full:
-            self._full = True
-        if self._bytes < self._limit_bytes * _RESUME_BELOW and self._free_bytes() >= _FREE_TO_RESUME_BYTES:
+        self._full = True
+        if self._bytes < self._limit_bytes * _RESUME_BELOW and self._disk_has_room():
             self._full = not self._keep_ballast()
         return not self._full
 
-    def _free_bytes(self) -> int:
+    def _disk_has_room(self) -> bool:
         status = os.statvfs(self.root)
-        return status.f_bavail * status.f_frsize
+        enough = max(_FREE_TO_RESUME_BYTES, int(status.f_blocks * status.f_frsize * _FREE_TO_RESUME))
+        return status.f_bavail * status.f_frsize >= enough
 
     def _keep_ballast(self) -> bool:
         path = self.root / _BALLAST_NAME
