@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from archive.models import Hold, Quarantine, RoomDay, Segment
 from archive.mp4.virtual import build
 from archive.streaming import read_slices
 from archive.system import Archive
-from recorder.errors import BadInstantError, ProtokolError
-from recorder.instants import US_PER_DAY, format_instant, local_midnight_us, now_us, parse_date, parse_instant
+from recorder.errors import BadInstantError, ConfigurationError, ProtokolError
+from recorder.instants import format_instant, local_midnight_us, now_us, parse_date, parse_instant
 from recorder.intervals import Interval
 from recorder.settings import load_settings
 
@@ -45,6 +46,8 @@ def parse_interval(from_text: str, to_text: str) -> Interval:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="key file to write")
 def agent_enroll(room: str, output: Path) -> None:
     """Make ROOM's signing key and token. The private key is written to FILE and kept nowhere else."""
+    if output.exists():
+        raise ConfigurationError(f"{output} exists already; move it away or choose another name")
     archive = Archive.open(load_settings())
     key = enrolment.enroll(archive, room, actor(), now_us())
     key.write(output)
@@ -90,9 +93,7 @@ def search(
 def _asked(date_text: str | None, from_text: str | None, to_text: str | None, zone: str) -> Interval:
     if date_text and not (from_text or to_text):
         day = parse_date(date_text)
-        start_us = local_midnight_us(day, zone)
-        # Recording windows may run past midnight; their segments belong to the date of their start.
-        return Interval(start_us, start_us + US_PER_DAY)
+        return Interval(local_midnight_us(day, zone), local_midnight_us(day + timedelta(days=1), zone))
     if from_text and to_text and not date_text:
         return parse_interval(from_text, to_text)
     raise click.UsageError("give either --date, or --from and --to")

@@ -89,7 +89,7 @@ def test_a_full_disk_is_an_answer_that_is_not_terminal(env, tmp_path, tiny_disk)
     env["PROTOKOL_STORE_URL"] = str(tiny_disk / "footage")
     remote = RemoteAgent(tmp_path, env)
     (tiny_disk / "ballast").write_bytes(b"\0" * (3_900_000))
-    signed, body = remote.agent.segment(now_us() - 20 * SECOND, seconds=10)
+    signed, body = remote.agent.segment(now_us() - 20 * SECOND, seconds=5)
     with server(env, tmp_path / "log"):
         answer = remote.put(signed, body)
         assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (507, "store-full")

@@ -1,0 +1,108 @@
+"""`protokol archive …` as it is typed: what it prints, how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime
+
+import pytest
+
+from archive.models import CustodyEvent
+from recorder.instants import format_instant, to_us
+from recorder.keyfile import AgentKey
+from tests.footage import SECOND, FakeAgent, make_archive
+from tests.processes import environment, protokol, protokol_json
+
+T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def archive(tmp_path):
+    archive = make_archive(tmp_path)
+    agent = FakeAgent(archive)
+    for number in range(3):
+        agent.record(T0 + number * 2 * SECOND)
+    agent.send(agent.gap(T0 + 6 * SECOND, T0 + 60 * SECOND))
+    yield archive
+    archive.close()
+
+
+@pytest.fixture
+def env(archive, tmp_path):
+    return environment(tmp_path, 1)
+
+
+def span(start_us, end_us):
+    return ["--from", format_instant(start_us), "--to", format_instant(end_us)]
+
+
+def test_search_by_date_and_by_interval(env):
+    found = protokol_json(env, "archive", "search", "--room", "108", "--date", "2026-11-20", expect=0)
+    assert [len(found["segments"]), [gap["cause"] for gap in found["gaps"]]] == [3, ["camera_unreachable"]]
+    part = protokol_json(env, "archive", "search", "--room", "108", *span(T0 + SECOND, T0 + 3 * SECOND))
+    assert len(part["segments"]) == 2
+    protokol(env, "archive", "search", "--room", "228-А", "--date", "2026-11-20", expect=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--room", "999", "--date", "2026-11-20"], "999"),
+        (["--room", "108", "--date", "20.11.2026"], "write it as 2026-11-20"),
+        (["--room", "108", *span(T0 + SECOND, T0)], "must be after"),
+        (["--room", "108", "--from", "2026-11-20T10:00:00", "--to", "2026-11-20T11:00:00"], "no time zone"),
+        (["--room", "108"], "give either --date"),
+    ],
+)
+def test_bad_input_is_named_and_ends_with_2(env, arguments, said):
+    done = protokol(env, "archive", "search", *arguments, expect=2)
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+def test_export_decodes_without_an_error_and_is_in_the_log(env, archive, tmp_path):
+    file = tmp_path / "clip.mp4"
+    ask = ["archive", "export", "--room", "108", *span(T0, T0 + 6 * SECOND), "-o", str(file)]
+    assert "ground" in protokol(env, *ask, expect=2).stderr
+    assert not file.exists()
+    done = protokol(env, *ask, "--ground", "audit")
+    assert str(file.stat().st_size) in done.stderr
+    decoded = subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", file, "-f", "null", "-"], capture_output=True, text=True, check=True
+    )
+    assert decoded.stderr == ""
+    assert "exists already" in protokol(env, *ask, "--ground", "audit", expect=2).stderr
+    with archive.database.reading() as session:
+        event = session.query(CustodyEvent).filter(CustodyEvent.action == "view_opened").first()
+    assert event.actor.startswith("cli:")
+    assert json.loads(event.details)["ground"] == "audit"
+
+
+def test_check_finds_what_is_missing_altered_and_foreign(env, archive):
+    assert protokol(env, "archive", "check", "--deep").stdout == ""
+    first, second, third = sorted(archive.store.root.glob("108/*/*.mp4"))
+    first.unlink()
+    data = bytearray(second.read_bytes())
+    data[5000] ^= 1
+    second.write_bytes(data)
+    third.with_name("00000000-0000.mp4").write_bytes(third.read_bytes())
+    shallow = protokol_json(env, "archive", "check", expect=1)
+    assert sorted(finding["kind"] for finding in shallow) == ["foreign", "missing"]
+    deep = protokol_json(env, "archive", "check", "--deep", expect=1)
+    assert sorted(finding["kind"] for finding in deep) == ["altered", "foreign", "missing"]
+
+
+def test_enroll_writes_a_key_that_only_its_owner_reads(env, tmp_path):
+    path = tmp_path / "108.key"
+    protokol(env, "agent", "enroll", "108", "-o", str(path))
+    key = AgentKey.load(path)
+    key.configuration.verify(key.server_key())
+    assert (key.room, path.stat().st_mode & 0o777) == ("108", 0o600)
+    assert "exists already" in protokol(env, "agent", "enroll", "108", "-o", str(path), expect=2).stderr
+
+
+def test_stats_say_how_much_since_when(env):
+    stats = protokol_json(env, "archive", "stats", expect=0)
+    assert (stats["segments"], stats["holds"], stats["quarantined"]) == (3, 0, 0)
+    assert stats["oldest"] == "2026-11-20T10:00:00.000+02:00"
