@@ -21,6 +21,7 @@ from retrieval_api.i18n import Localizer
 
 PAGE_SIZE = 100
 _BATCH = 1000
+_SHORT_HASH = 12
 # What machines do by the minute drowns what people did.
 _MACHINE_ACTIONS = ("segment_accepted", "gap_accepted")
 _COLUMNS = ("sequence", "at", "actor", "action", "room", "date", "subject", "details", "sha256")
@@ -123,7 +124,7 @@ def _who(actor: str, people: dict[str, str], texts: Localizer) -> str:
 
 
 def _facts(details: dict[str, Any], texts: Localizer) -> Iterator[tuple[str, str]]:
-    """Times as times, grounds as words, everything else as it is: nothing of an event is left out."""
+    """Times as times, grounds as words, hashes by their beginning (the exports have them whole)."""
     for name, value in details.items():
         label = texts.gettext(wording.DETAILS.get(name, name))
         if value is None:
@@ -135,6 +136,8 @@ def _facts(details: dict[str, Any], texts: Localizer) -> Iterator[tuple[str, str
             yield label, texts.gettext(wording.GROUNDS.get(kind, value), reference=reference)
         elif name == "role" and isinstance(value, str):
             yield label, texts.gettext(wording.ROLES.get(value, value))
+        elif name.endswith("sha256") and isinstance(value, str):
+            yield label, f"{value[:_SHORT_HASH]}…"
         elif name.endswith("_bytes") and isinstance(value, int):
             yield label, texts.bytes(value)
         else:

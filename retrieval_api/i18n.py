@@ -125,9 +125,13 @@ class Localizer:
         return format_instant(instant_us, self.zone)
 
     def duration(self, microseconds: int) -> str:
-        """`1 год 12 хв`; seconds only below ten minutes, nothing smaller."""
+        """`1 год 12 хв`; seconds only below ten minutes, days from two days on."""
         seconds = round(microseconds / US_PER_SECOND)
         hours, rest = divmod(seconds, 3600)
+        if hours >= 48:
+            days, hours_left = divmod(hours, 24)
+            parts = [self._unit(days, "дн", "d"), self._unit(hours_left, "год", "h")]
+            return _NO_BREAK.join(parts[: 2 if hours_left else 1])
         minutes, seconds_left = divmod(rest, 60)
         parts = []
         if hours:
