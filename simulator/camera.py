@@ -18,7 +18,7 @@ from simulator import wire
 from simulator.faults import AUDIO, VIDEO, Faults, describe
 from simulator.feeder import Feed, Feeder, video_caps
 from simulator.gst import GLib, Gst, GstRtspServer
-from simulator.media import AudioCodec, AudioLoop, VideoLoop, load_video
+from simulator.media import AudioCodec, AudioLoop, VideoLoop, VideoSpec, load_video
 
 LOOPBACK = "127.0.0.1"
 _ROOM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -40,13 +40,20 @@ class Credentials:
     password: str
 
 
-@dataclass(frozen=True)
 class Equipment:
-    """What all cameras of a process share."""
+    """What all cameras of a process share: the feeder, the threads of RTSP, the loops in memory."""
 
-    feeder: Feeder
-    threads: Any  # GstRtspServer.RTSPThreadPool
-    media_dir: Path
+    def __init__(self, feeder: Feeder, threads: Any, media_dir: Path) -> None:
+        self.feeder = feeder
+        self.threads = threads  # GstRtspServer.RTSPThreadPool
+        self._media_dir = media_dir
+        self._loops: dict[VideoSpec, VideoLoop] = {}
+
+    def loop(self, spec: VideoSpec) -> VideoLoop:
+        """From memory, from the cache or encoded now. Raises MediaError."""
+        if spec not in self._loops:
+            self._loops[spec] = load_video(spec, self._media_dir)
+        return self._loops[spec]
 
 
 class Camera:
@@ -84,11 +91,9 @@ class Camera:
 
     def encode_for(self, faults: Faults) -> VideoLoop:
         """The loop that the camera shows in that state; may have to encode it, so not on the main loop."""
-        if faults.size is None:
-            return self._usual_video
-        width, height = faults.size
+        width, height = faults.size or (self._usual_video.spec.width, self._usual_video.spec.height)
         spec = replace(self._usual_video.spec, width=width, height=height)
-        return load_video(spec, self._equipment.media_dir)
+        return self._equipment.loop(spec)
 
     def enact(self, faults: Faults, video: VideoLoop) -> None:
         """Be in that state, showing that loop. Raises PortInUseError when it cannot listen again."""

@@ -36,7 +36,7 @@ class Faults:
 
 USAGE = (
     "kill | start | stall | resume | drop video | drop audio | restore | resolution WIDTHxHEIGHT | "
-    "clock OFFSET_S | loss FRACTION | status"
+    "clock OFFSET_S | loss FRACTION | mend | status"
 )
 
 
@@ -44,6 +44,8 @@ def change(faults: Faults, words: list[str]) -> Faults:
     """The state after a command; raises CommandError for one that is not understood."""
     new: dict[str, Any]
     match words:
+        case ["mend"]:
+            return Faults()
         case ["kill" | "start" as word]:
             new = {"killed": word == "kill"}
         case ["stall" | "resume" as word]:

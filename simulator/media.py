@@ -26,6 +26,8 @@ import numpy as np
 from recorder.errors import ProtokolError
 from simulator import picture, sound
 
+MAX_FRAMES = 1 << 16  # what the bar code can tell
+
 
 class MediaError(ProtokolError):
     """The loop cannot be encoded, or the cached one cannot be read."""
@@ -62,10 +64,12 @@ class VideoSpec:
             ("bitrate_kbps", 100, 50_000),
             ("gop_frames", 1, 1000),
             ("b_frames", 0, 4),
-            ("loop_s", 1, 600),
+            ("loop_s", 1, 3600),
         ):
             if not low <= getattr(self, name) <= high:
                 raise MediaError(f"{name} must be {low} to {high}, not {getattr(self, name)}")
+        if self.frames > MAX_FRAMES:
+            raise MediaError(f"a loop of {self.frames} frames is longer than {MAX_FRAMES}; shorten loop_s")
         if self.width % 2 or self.height % 2:
             raise MediaError(f"width and height must be even, not {self.width}x{self.height}")
 

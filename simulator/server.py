@@ -25,7 +25,7 @@ from simulator.camera import LOOPBACK, Camera, Credentials, Equipment
 from simulator.faults import CommandError, Faults, change, describe
 from simulator.feeder import Feeder
 from simulator.gst import GLib, GstRtspServer
-from simulator.media import AudioCodec, VideoSpec, load_video, make_audio
+from simulator.media import AudioCodec, VideoSpec, make_audio
 
 READY = "READY"
 # Threads of the RTSP server: with one, a client that waits for its media would stop all others.
@@ -74,13 +74,13 @@ def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
 
 
 def _make_cameras(options: ServeOptions) -> dict[str, Camera]:
-    video = load_video(options.video, options.media_dir)
     audio = make_audio(options.audio)
     feeder = Feeder()
     feeder.start()
     threads = GstRtspServer.RTSPThreadPool.new()
     threads.set_max_threads(_RTSP_THREADS)
     equipment = Equipment(feeder, threads, options.media_dir)
+    video = equipment.loop(options.video)
     cameras = {
         room: Camera(room, port, video, audio, equipment, options.credentials) for room, port in options.rooms
     }
