@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from archive.door import Ground, NoFootageError
 from archive.mp4.virtual import ClipTooLongError, CodecChangeError, NothingRecordedError
 from archive.system import Archive
-from recorder.instants import to_datetime
+from recorder.instants import US_PER_MINUTE, to_datetime
 from recorder.intervals import Interval
 from recorder.rooms import RoomsFile
 from retrieval_api import clip_response, pages
@@ -58,6 +58,8 @@ STATUSES = {
     "withdrawn": N_("відкликано"),
     "closed": N_("закрито"),
 }
+# Before and after the interval that was set: enough to see who comes in next.
+_AROUND_US = 2 * US_PER_MINUTE
 # Fields of the page's forms that are shown again after an error.
 _TYPED = ("in", "out", "basis", "note", "outcome", "reason", "document")
 
@@ -157,9 +159,15 @@ def _zone_offset_us(instant_us: int, zone: str) -> int:
 
 
 def _look(case: queue.Case, typed: tuple[str, str], interval: Interval | None, zone: str) -> Interval:
-    """What was typed; else the interval that was set, so that it can be corrected; else what was asked."""
+    """What was typed; else the interval that was set with its edges, where a neighbour would be seen;
+    else what was asked.
+    """
     if not any(typed):
-        return interval or matching.default_look(case.request, zone)
+        if interval is None:
+            return matching.default_look(case.request, zone)
+        around = Interval(interval.start_us - _AROUND_US, interval.end_us + _AROUND_US)
+        around = around.intersection(matching.reach(case.request, zone)) or interval
+        return around if around.duration_us <= matching.MAX_LOOK_US else interval
     look = typed_interval(date.fromisoformat(case.request.date), *typed, zone)
     if look is None:
         raise OutOfReachError("not a time")

@@ -25,7 +25,9 @@ class StoryStep:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One opening. `role` is a staff role or `resident`; `kind` the kind of its ground."""
+    """One opening. `role` is a staff role, `resident` (of this request), `applicant` (of another one) or
+    `other`; `kind` the kind of its ground.
+    """
 
     role: str
     kind: str
@@ -46,9 +48,9 @@ def steps(request: Request, happened: dict[str, int]) -> list[StoryStep]:
     decided = not state.is_open
     plan = [
         StoryStep(N_("Запит зареєстровано, запис зберігається"), request.created_us),
-        StoryStep(N_("Знаходимо Вашу зустріч"), review_us if state.matched or decided else None),
-        StoryStep(N_("Підтверджуємо Вашу особу"), identity_us if state.identity_recorded else None),
-        StoryStep(N_("Приймаємо рішення"), request.decided_us if decided else None),
+        StoryStep(N_("Пошук Вашої зустрічі"), review_us if state.matched or decided else None),
+        StoryStep(N_("Підтвердження Вашої особи"), identity_us if state.identity_recorded else None),
+        StoryStep(N_("Рішення"), request.decided_us if decided else None),
         _last(request, state),
     ]
     return _with_the_next_one_marked(plan, state)
@@ -83,7 +85,7 @@ def looks(session: Session, request: Request) -> Sequence[Look]:
     roles = {f"user:{user.id}": user.role for user in session.scalars(select(User))}
     return [
         Look(
-            "resident" if row.actor == f"request:{request.number}" else roles.get(row.actor, "other"),
+            _role(row.actor, request, roles),
             row.ground.partition(":")[0],
             row.ground == f"request:{request.number}",
             row.opened_us,
@@ -92,14 +94,20 @@ def looks(session: Session, request: Request) -> Sequence[Look]:
     ]
 
 
+def _role(actor: str, request: Request, roles: dict[str, str]) -> str:
+    if actor == f"request:{request.number}":
+        return "resident"
+    return "applicant" if actor.startswith("request:") else roles.get(actor, "other")
+
+
 def _last(request: Request, state: State) -> StoryStep:
     if state.status is Status.CLOSED:
         return StoryStep(N_("Розгляд завершено"), request.closed_us)
     if state.is_released:
-        return StoryStep(N_("Запис можна переглянути"), request.decided_us)
+        return StoryStep(N_("Доступ до запису"), request.decided_us)
     if state.is_refused:
-        return StoryStep(N_("Рішення можна оскаржити"))
-    return StoryStep(N_("Ви отримуєте відповідь"))
+        return StoryStep(N_("Оскарження, якщо Ви не згодні"))
+    return StoryStep(N_("Відповідь Вам"))
 
 
 def _with_the_next_one_marked(plan: list[StoryStep], state: State) -> list[StoryStep]:

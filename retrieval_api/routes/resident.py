@@ -18,7 +18,6 @@ from fastapi.responses import RedirectResponse, Response
 
 from archive.system import Archive
 from recorder.errors import UnknownRoomError
-from recorder.instants import local_date
 from recorder.rooms import RoomsFile
 from retention.errors import DayGoneError
 from retrieval_api import pages, sessions
@@ -224,8 +223,6 @@ def _fields(
         "application": application,
     }
     if application is not None:
-        ends_at_midnight = local_date(application.interval.end_us, world.zone) > application.remembered.day
-        context["end_text"] = "24:00" if ends_at_midnight else _clock(application.interval.end_us, world)
         context["room_label"] = world.rooms.room(application.room).label if application.room else ""
     return context
 
@@ -241,12 +238,12 @@ def _sentences(found: list[Problem], texts: Localizer) -> Mapping[str, str]:
 def _too_many(error: TooManyOpenError) -> Problem:
     if error.whose == "contact":
         message = N_(
-            "За цим контактом уже є %(limit)s відкриті запити. Дочекайтеся відповіді "
+            "За цим контактом більше відкритих запитів подати не можна: їх уже %(limit)s. Дочекайтеся відповіді "
             "або прийдіть до центру надання адміністративних послуг."
         )
     else:
         message = N_(
-            "З Вашої мережі вже подано %(limit)s запитів. Спробуйте з іншої мережі "
+            "З Вашої мережі більше запитів подати не можна: їх уже %(limit)s. Спробуйте з іншої мережі "
             "або прийдіть до центру надання адміністративних послуг."
         )
     return Problem("main", message, {"limit": error.limit})
@@ -274,10 +271,6 @@ def _earliest(world: Circumstances) -> date:
     while world.destroyed_us(day - timedelta(days=1)) > world.now_us:
         day -= timedelta(days=1)
     return day
-
-
-def _clock(instant_us: int, world: Circumstances) -> str:
-    return pages.localizer("uk", world.zone).time(instant_us)
 
 
 def _qr(address: str) -> str:

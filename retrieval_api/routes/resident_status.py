@@ -157,7 +157,7 @@ def mine(
         roles=ROLES,
         release=release,
         missing=missing,
-        room_label=labels.get(found.matched_room or found.room or "", ""),
+        room_label=labels.get(found.room or "", ""),
     )
 
 
