@@ -286,6 +286,8 @@ def demo(port: int, data_dir: Path, room_list: str | None) -> None:
         del signal_number, frame
         raise KeyboardInterrupt
 
+    # SIGINT too: a shell that puts the demo into the background has it ignored.
+    signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     try:
         cameras = running.start_simulator()
