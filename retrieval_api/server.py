@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -118,6 +119,9 @@ def run(archive: Archive, sock: socket.socket) -> None:
     retention, housekeeping = RetentionService(archive), Housekeeping(archive)
     retention.start()
     housekeeping.start()
+    # uvicorn raises the signal that stopped it once more at its end: that must not kill what follows.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: None)
     host, port = sock.getsockname()[:2]
     _log.info("serving", host=host, port=port)
     try:

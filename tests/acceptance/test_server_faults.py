@@ -117,3 +117,9 @@ def test_strangers_and_rubbish_get_a_problem_and_leave_nothing(env, tmp_path):
         answer = httpx.post(f"{url}/heartbeat", json=fine, headers=remote.headers(signed)).json()
     assert json.loads(answer["configuration"])["room"]["id"] == "108"
     assert protokol_json(env, "archive", "stats")["segments"] == 0
+
+
+def test_sigterm_ends_the_server_in_order_with_exit_code_0(env, tmp_path):
+    with server(env, tmp_path / "log") as process:
+        assert process.terminate() == 0
+        assert '"stopped"' in process.said()
