@@ -238,8 +238,8 @@ def _sentences(found: list[Problem], texts: Localizer) -> Mapping[str, str]:
 def _too_many(error: TooManyOpenError) -> Problem:
     if error.whose == "contact":
         message = N_(
-            "За цим контактом більше відкритих запитів подати не можна: їх уже %(limit)s. Дочекайтеся відповіді "
-            "або прийдіть до центру надання адміністративних послуг."
+            "За цим контактом більше відкритих запитів подати не можна: їх уже %(limit)s. "
+            "Дочекайтеся відповіді або прийдіть до центру надання адміністративних послуг."
         )
     else:
         message = N_(
