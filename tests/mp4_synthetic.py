@@ -225,20 +225,26 @@ def _offsets(to_chunk: list[tuple[int, ...]], chunk_offsets: list[int], sizes: l
 
 
 @functools.cache
-def minute_index() -> SegmentIndex:
-    """A minute of 25 pictures/s and 48 kHz sound with the sizes of a quiet room."""
+def minute_index(minute: int = 0) -> SegmentIndex:
+    """A minute of 25 pictures/s and 48 kHz sound with the sizes of a quiet room, in fragments of 0.2 s;
+    minute n of a run goes on where minute n - 1 ended.
+    """
     rng = np.random.default_rng(1)
+    first_packet, next_packet = (-(-n * 60 * 48_000 // 1024) for n in (minute, minute + 1))
+    sound = next_packet - first_packet
 
-    def track(kind: Kind, count: int, step: int, sizes: np.ndarray, base: int) -> TrackIndex:
+    def track(kind: Kind, first: int, count: int, step: int, sizes: np.ndarray, base: int) -> TrackIndex:
         offset = base + np.cumsum(sizes) - sizes + 700 * (np.arange(count) * 300 // count)
         sync = np.arange(count) % 50 == 0 if kind == "video" else np.ones(count, np.bool_)
         return TrackIndex(
             kind, 90_000 if kind == "video" else 48_000,
             video_stsd() if kind == "video" else audio_stsd(), 0, 0,
-            10**9 + step * np.arange(count, dtype=np.int64), np.full(count, step, np.uint32),
+            first + step * np.arange(count, dtype=np.int64), np.full(count, step, np.uint32),
             sizes.astype(np.uint32), np.zeros(count, np.int32), sync, offset.astype(np.int64),
         )  # fmt: skip
 
-    video = track("video", 1500, 3600, rng.normal(12_000, 700, 1500).astype(np.int64), 2_000)
-    audio = track("audio", 2812, 1024, rng.normal(170, 12, 2812).astype(np.int64), 90_000)
+    pictures = rng.normal(12_000, 700, 1500).astype(np.int64)
+    packets = rng.normal(170, 12, sound).astype(np.int64)
+    video = track("video", minute * 1500 * 3600, 1500, 3600, pictures, 2_000)
+    audio = track("audio", first_packet * 1024, sound, 1024, packets, 20_000_000)
     return SegmentIndex(30_000_000, 29_999_000, (video, audio))

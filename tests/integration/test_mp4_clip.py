@@ -15,7 +15,7 @@ import pytest
 
 from archive.mp4.codec import AacLc
 from archive.mp4.silence import silent_frame
-from archive.mp4.virtual import Piece, VirtualMp4, build
+from archive.mp4.virtual import Piece, build
 from recorder.intervals import Interval
 from tests.mp4_media import US, Packet, Recorded, Shape, content, record
 from tests.mp4_synthetic import SILENCE, parse_clip
@@ -166,11 +166,11 @@ def test_sound_and_picture_stay_together_before_and_after_a_gap(name: str, start
     inner = [flash for flash in flashes if flash > 0.5]
     assert len(inner) >= 6
     for beeps in (stated, counted):
-        for flash in inner[:]:
+        for flash in inner:
             nearest = min(beeps, key=lambda beep: abs(beep - flash))
             if flash == first_of_second_run(inner) and abs(nearest - flash) > 0.5:
                 continue  # its tone began before the first whole packet of that run
-            assert abs(nearest - flash) <= 0.005, (flash, beeps)
+            assert abs(nearest - flash) <= 0.002, (flash, beeps)
     # And both stand on the wall clock, but for half a packet.
     begins = clip.start_us - (0 if clip.runs[0].at_us == 0 else clip.runs[0].at_us)
     walls = [WALL + n * US for n in range(6)] + [SECOND_RUN + n * US for n in range(6)]
@@ -280,21 +280,3 @@ def test_made_silence_is_silent(layout: str) -> None:
     assert len(inside) > 800
     assert max(float(np.abs(samples).max()) for samples in inside) == 0
     assert {name for *_, name in frames} == {layout}
-
-
-def hour(seconds: int = 3600) -> tuple[VirtualMp4, int]:
-    """An hour of real indexes: one minute, put after itself."""
-    recorded = record(Shape(seconds=60, segment_s=60, gop=50))
-    pieces = [
-        Piece(
-            f"{n}", recorded.pieces(WALL)[0].index, WALL + n * 60 * US, WALL + (n + 1) * 60 * US, f"run {n}"
-        )
-        for n in range(seconds // 60)
-    ]
-    return build(pieces, Interval(WALL, WALL + seconds * US), exact=False), len(pieces)
-
-
-def test_an_hour_is_planned_from_sixty_indexes() -> None:
-    clip, segments = hour()
-    assert clip.end_us - clip.start_us == pytest.approx(3600 * US, abs=100_000)
-    assert sum(1 for _ in clip.slices(len(clip.head), clip.size)) <= 2 * segments

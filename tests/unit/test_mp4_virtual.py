@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -32,6 +33,7 @@ from tests.mp4_synthetic import (
     Sample,
     audio_stsd,
     make_segment,
+    minute_index,
     parse_clip,
     video_stsd,
 )
@@ -437,3 +439,29 @@ def test_neighbours_are_one_slice() -> None:
     clip = build([plain().piece], Interval(WALL, WALL + 4_200_000), exact=False)
     stored = [part for part in clip.slices(0, clip.size) if isinstance(part, Stored)]
     assert len(stored) == 1
+
+
+def hours(count: int) -> list[Piece]:
+    minute_us = 60_000_000
+    return [
+        Piece(str(n), minute_index(n), WALL + n * minute_us, WALL + (n + 1) * minute_us, "r")
+        for n in range(60 * count)
+    ]
+
+
+def test_an_hour_is_planned_within_a_tenth_of_a_second() -> None:
+    pieces = hours(1)
+    taken = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        clip = build(pieces, Interval(WALL, WALL + 3_600_000_000), exact=True)
+        taken.append(time.perf_counter() - begun)
+    assert clip.gaps == ()
+    assert len(clip.runs) == 1
+    assert clip.end_us - clip.start_us == pytest.approx(3_600_000_000, abs=50_000)
+    assert min(taken) < 0.1
+
+
+def test_staff_clips_of_hours_are_few_slices() -> None:
+    clip = build(hours(3), Interval(WALL, WALL + 3 * 3_600_000_000), exact=False)
+    assert sum(isinstance(part, Stored) for part in clip.slices(0, clip.size)) <= 2 * 180
