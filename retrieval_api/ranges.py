@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 _RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.IGNORECASE | re.ASCII)
+_FAR = "9" * 18
 _TAGS = re.compile(r'(?:W/)?"[^"]*"')
 
 
@@ -51,9 +52,8 @@ def _range(header: str, size: int) -> Selection | None:
     if found is None or found.groups() == ("", ""):
         return None
     first, last = found.groups()
-    # Longer than any file: no need to make a number of a megabyte of digits.
-    if len(first) > 19 or len(last) > 19:
-        return Selection(416, 0, 0) if len(first) > 19 else None
+    # Beyond any file: no need to make a number of a megabyte of digits.
+    first, last = (each if len(each) <= len(_FAR) else _FAR for each in (first, last))
     if not first:
         length = min(int(last), size)
         return Selection(206, size - length, size) if length else Selection(416, 0, 0)
