@@ -208,7 +208,11 @@ def _video_options(shape: Shape) -> dict[str, str]:
     common = {"g": str(shape.gop), "keyint_min": str(shape.gop), "sc_threshold": "0", "threads": "1"}
     if not shape.bframes:
         return common | {"preset": "ultrafast", "tune": "zerolatency"}
-    return common | {"preset": "veryfast", "bf": str(shape.bframes), "x264-params": "open-gop=1:b-pyramid=none"}
+    return common | {
+        "preset": "veryfast",
+        "bf": str(shape.bframes),
+        "x264-params": "open-gop=1:b-pyramid=none",
+    }
 
 
 def _encode_audio(shape: Shape) -> bytes:
