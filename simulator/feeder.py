@@ -1,7 +1,7 @@
 """Pushes each access unit of every camera at its due time: one thread for all of them.
 
-The schedule has no state but the unix time: picture n since 1970 is picture n modulo the loop, so the
-bar code tells the true capture time, and a camera that comes back after a fault is where the clock is.
+Picture n since 1970 is picture n modulo the loop, so the bar code tells the true capture time, and a
+camera that comes back after a fault is where the clock is.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import structlog
@@ -16,14 +17,13 @@ import structlog
 from simulator.faults import AUDIO, VIDEO, Faults
 from simulator.gst import Gst, GstApp
 from simulator.media import AudioLoop, VideoLoop
+from simulator.schedule import Schedule
 
 _NS = 1_000_000_000
 _TICK_NS = 40_000_000
 # The thread wakes shortly after the instant at which pictures of 25 fps and blocks of sound are due.
 _AFTER_DUE_NS = 300_000
 _STEP_NS = 20_000_000
-# After a longer sleep of the host the camera skips what it missed, as a real one would.
-_LATE_NS = _NS
 
 _log = structlog.get_logger()
 
@@ -57,13 +57,15 @@ class Feed:
         self._unannounced = tracks
         self._base_ns: int | None = None
         self._loop = video()
-        self._next_picture: int | None = None
-        self._next_sound: int | None = None
+        self._picture_schedule = _picture_schedule(self._loop)
+        self._sound_schedule = None if audio is None else _sound_schedule(audio)
         self._awaits_keyframe = False
 
     def restart(self) -> None:
         """Go on from where the clock is; called when the host's clock was set."""
-        self._next_picture = self._next_sound = None
+        self._picture_schedule.restart()
+        if self._sound_schedule is not None:
+            self._sound_schedule.restart()
 
     def push_due(self, now_ns: int, wall_minus_clock_ns: int) -> None:
         """Push what was captured until `now_ns` (unix time) and was not yet pushed."""
@@ -75,8 +77,9 @@ class Feed:
         faults = self._faults()
         self._announce(faults, now_ns - zero_ns)
         self._push_pictures(now_ns, zero_ns, silent=faults.stalled or VIDEO in faults.dropped)
-        if self._audio is not None:
-            self._push_sounds(self._audio, now_ns, zero_ns, silent=faults.stalled or AUDIO in faults.dropped)
+        if self._audio is not None and self._sound_schedule is not None:
+            silent = faults.stalled or AUDIO in faults.dropped
+            self._push_sounds(self._audio, self._sound_schedule, now_ns, zero_ns, silent=silent)
 
     def _announce(self, faults: Faults, running_ns: int) -> None:
         """Tell the server that a track which is silent from the start is there, and that nothing comes.
@@ -92,44 +95,46 @@ class Feed:
         loop = self._video()
         if loop is not self._loop:
             self._loop, self._awaits_keyframe = loop, True
+            self._picture_schedule = _picture_schedule(loop)
             self._pictures.set_caps(Gst.Caps.from_string(video_caps(loop)))
-        fps, count, reorder = loop.spec.fps, len(loop.units), loop.reorder_frames
-        # The newest unit that a camera could have coded by now; place p is sent when p + reorder is taken.
-        newest = now_ns * fps // _NS - reorder
-        place = newest if self._next_picture is None else self._next_picture
-        place = max(place, newest - _LATE_NS * fps // _NS)
-        for at in range(place, newest + 1):
-            unit = loop.units[at % count]
+        schedule, count = self._picture_schedule, len(loop.units)
+        for place in schedule.due(now_ns):
+            unit = loop.units[place % count]
             if silent or (self._awaits_keyframe and not unit.is_keyframe):
                 continue
             self._awaits_keyframe = False
-            taken = at - at % count + unit.number
             _push(
                 self._pictures,
                 unit.data,
-                pts_ns=taken * _NS // fps - zero_ns,
-                dts_ns=(at - reorder) * _NS // fps - zero_ns,
-                duration_ns=_NS // fps,
+                pts_ns=schedule.start_ns(place - place % count + unit.number) - zero_ns,
+                dts_ns=schedule.start_ns(place - loop.reorder_frames) - zero_ns,
+                duration_ns=schedule.start_ns(1),
             )
-        self._next_picture = newest + 1
 
-    def _push_sounds(self, audio: AudioLoop, now_ns: int, zero_ns: int, *, silent: bool) -> None:
-        # Unit n is complete when n + 1 begins.
-        newest = now_ns * audio.rate // (audio.unit_samples * _NS) - 1
-        place = newest if self._next_sound is None else self._next_sound
-        place = max(place, newest - _LATE_NS * audio.rate // (audio.unit_samples * _NS))
-        for at in range(place, newest + 1):
+    def _push_sounds(
+        self, audio: AudioLoop, schedule: Schedule, now_ns: int, zero_ns: int, *, silent: bool
+    ) -> None:
+        for place in schedule.due(now_ns):
             if not silent:
-                pts_ns = at * audio.unit_samples * _NS // audio.rate - zero_ns
-                duration_ns = audio.unit_samples * _NS // audio.rate
+                start_ns = schedule.start_ns(place) - zero_ns
+                data = audio.units[place % len(audio.units)]
                 _push(
                     self._sounds,
-                    audio.units[at % len(audio.units)],
-                    pts_ns=pts_ns,
-                    dts_ns=pts_ns,
-                    duration_ns=duration_ns,
+                    data,
+                    pts_ns=start_ns,
+                    dts_ns=start_ns,
+                    duration_ns=schedule.start_ns(1),
                 )
-        self._next_sound = newest + 1
+
+
+def _picture_schedule(loop: VideoLoop) -> Schedule:
+    # The picture at a place in decode order is coded once `reorder_frames` more have been taken.
+    return Schedule(Fraction(loop.spec.fps), loop.reorder_frames)
+
+
+def _sound_schedule(audio: AudioLoop) -> Schedule:
+    # A block of sound is complete when the next one begins.
+    return Schedule(Fraction(audio.rate, audio.unit_samples), 1)
 
 
 def _push(source: Any, data: bytes, *, pts_ns: int, dts_ns: int, duration_ns: int) -> None:
