@@ -15,9 +15,10 @@ def notify(state: str) -> bool:
     name = f"\0{address[1:]}" if address.startswith("@") else address
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            # A supervisor that does not read must not stop the service: a full queue loses the message.
+            sock.setblocking(False)
             sock.sendto(state.encode(), name)
     except OSError:
-        # A service must not stop because its supervisor does not listen.
         return False
     return True
 

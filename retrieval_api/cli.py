@@ -14,7 +14,7 @@ from archive.system import Archive
 from recorder.instants import format_instant, now_us
 from recorder.logging import configure_logging
 from recorder.settings import load_settings
-from retrieval_api import accounts, server
+from retrieval_api import accounts
 from retrieval_api.auth import ROLES
 
 
@@ -26,6 +26,9 @@ def serve(host: str | None, port: int | None) -> None:
 
     Brings the database's schema up to date first. SIGTERM and Ctrl-C end it in order.
     """
+    # The whole web application: nothing that `protokol user` should wait for.
+    from retrieval_api import server  # noqa: PLC0415
+
     configure_logging(json=not sys.stderr.isatty())
     settings = load_settings()
     sock = server.listen(host or settings.listen_host, settings.listen_port if port is None else port)

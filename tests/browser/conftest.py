@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
+from tests.browser.looking import DESKTOP, PHONE
 from tests.footage import FakeAgent, make_archive
 from tests.processes import environment, free_port, server
 from tests.web import add_staff
@@ -24,8 +25,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1280, "height": 800}
 
 
 @dataclass
@@ -45,7 +44,7 @@ def site(tmp_path_factory):
     archive = make_archive(directory)
     add_staff(archive)
     agent = FakeAgent(archive)
-    start_us = now_us() - 20 * US_PER_MINUTE
+    start_us = (now_us() - 20 * US_PER_MINUTE) // US_PER_SECOND * US_PER_SECOND
     for number in range(15):
         agent.record(start_us + number * 2 * US_PER_SECOND)
     end_us = start_us + 30 * US_PER_SECOND

@@ -1,0 +1,163 @@
+"""Staff at work in a real browser: the board, a day, a clip, the log; no barrier on any page."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import select
+
+from archive.models import CustodyEvent, RoomStatus
+from recorder.instants import US_PER_MINUTE, now_us
+from retrieval_api.i18n import Localizer
+from tests.browser.looking import DESKTOP, PHONE, assert_fits, desktop_only, log_in, violations
+
+pytestmark = pytest.mark.browser
+TEXTS = Localizer("uk")
+
+
+def day_of(site) -> str:
+    """The day page's address with the interval filled in."""
+    day = TEXTS.iso(site.start_us)[:10]
+    start, end = TEXTS.time_seconds(site.start_us), TEXTS.time_seconds(site.end_us)
+    return f"/staff/rooms/108/day?date={day}&from={start}&to={end}"
+
+
+@pytest.mark.parametrize(
+    ("page", "language"),
+    [
+        pytest.param(DESKTOP, "uk", id="desktop-uk"),
+        pytest.param(PHONE, "uk", id="phone-uk"),
+        pytest.param(PHONE, "en", id="phone-en"),
+    ],
+    indirect=["page"],
+)
+def test_no_page_has_barriers(page, language) -> None:
+    page.goto(f"/staff/login?lang={language}")
+    seen = {page.url: violations(page)}
+    log_in(page, "admin")
+    for path in (
+        "/staff/board",
+        "/staff/faults",
+        "/staff/rooms/108/day",
+        "/staff/custody",
+        "/staff/certificates",
+        "/notice/108",
+        "/nowhere",
+    ):
+        page.goto(path)
+        assert page.locator("html").get_attribute("lang") == language
+        assert page.locator("h1").count() == 1, path
+        assert_fits(page)
+        seen[path] = violations(page)
+    assert not {path: found for path, found in seen.items() if found}
+
+
+@desktop_only
+def test_dark_console_has_contrast(page) -> None:
+    page.emulate_media(color_scheme="dark")
+    log_in(page, "admin")
+    for path in ("/staff/board", "/staff/rooms/108/day", "/staff/custody"):
+        page.goto(path)
+        assert not violations(page), path
+
+
+@desktop_only
+def test_the_board_shows_faults_first_and_lives(page, site) -> None:
+    log_in(page, "operator")
+    expect(page.locator(".fault-row").first).to_contain_text("НЕ ЗАПИСУЄ")
+    with site.archive.database.transaction() as session:
+        status = json.dumps({"state": "recording", "since_us": now_us()})
+        session.merge(RoomStatus(room="228-a", received_us=now_us(), status=status))
+    expect(page.locator(".room.recording")).to_contain_text("228-А", timeout=10_000)
+    with site.archive.database.transaction() as session:
+        status = json.dumps({"state": "fault", "cause": "camera_stalled", "since_us": now_us()})
+        session.merge(RoomStatus(room="228-a", received_us=now_us(), status=status))
+    row = page.locator(".fault-row", has_text="228-А")
+    expect(row).to_contain_text("камера зависла", timeout=10_000)
+    row.get_by_text("Що робити").click()
+    expect(page.locator("#camera_stalled")).to_be_in_viewport()
+
+
+@desktop_only
+def test_a_board_that_lost_the_server_says_so(page) -> None:
+    log_in(page, "operator")
+    expect(page.locator("#stale")).to_be_hidden()
+    page.route("**/staff/board", lambda route: route.abort())
+    expect(page.locator("#stale")).to_be_visible(timeout=10_000)
+    page.unroute("**/staff/board")
+    expect(page.locator("#stale")).to_be_hidden(timeout=10_000)
+
+
+def test_a_clip_opens_on_a_ground_and_plays(page, site) -> None:
+    log_in(page, "operator")
+    page.goto(day_of(site))
+    expect(page.locator("[role=alert]")).to_contain_text("Вкажіть підставу")
+    page.check("#ground-fault_check")
+    page.get_by_role("button", name="Відкрити").click()
+    video = page.locator("#video")
+    expect(video).to_have_js_property("readyState", 4)
+    assert not violations(page)
+    assert_fits(page)
+    duration = video.evaluate("video => video.duration")
+    assert duration == pytest.approx(30, abs=0.2)
+    video.evaluate(
+        """async video => {
+            video.muted = true;
+            video.currentTime = 20;
+            await video.play();
+            while (video.currentTime < 20.5) await new Promise(done => setTimeout(done, 50));
+            video.pause();
+        }"""
+    )
+    expected = TEXTS.time_seconds(site.start_us + 20_000_000)[:7]
+    assert page.locator("#clock").inner_text().startswith(expected)
+    page.keyboard.press("i")
+    assert page.input_value("#from") >= TEXTS.time_seconds(site.start_us + 20_000_000)
+    with site.archive.database.reading() as session:
+        statement = select(CustodyEvent.details).where(CustodyEvent.action == "view_opened")
+        opened = [json.loads(details) for details in session.scalars(statement)]
+    assert {"fault_check"} == {each["ground"] for each in opened}
+
+
+@desktop_only
+def test_a_gap_is_told_with_its_cause(page, site) -> None:
+    log_in(page, "operator")
+    gap_us = site.end_us + US_PER_MINUTE
+    day = TEXTS.iso(site.start_us)[:10]
+    start, end = TEXTS.time_seconds(gap_us), TEXTS.time_seconds(gap_us + 1_000_000)
+    page.goto(f"/staff/rooms/108/day?date={day}&from={start}&to={end}&ground=fault_check")
+    expect(page.locator("[role=alert]")).to_contain_text("Запису за цей час немає")
+    expect(page.locator("table.gaps")).to_contain_text("камера не відповідала")
+    assert page.locator("svg.strip .gap").count() >= 1
+
+
+@desktop_only
+def test_an_auditor_reads_who_did_what(page, site) -> None:
+    log_in(page, "auditor")
+    page.get_by_role("link", name="Журнал дій").click()
+    page.fill("#date", TEXTS.iso(now_us())[:10])
+    page.get_by_role("button", name="Показати").click()
+    row = page.locator("table.log tbody tr", has_text="вхід").first
+    expect(row).to_contain_text("auditor")
+    with page.expect_download() as download:
+        page.get_by_text("Зберегти як JSON").click()
+    events = json.loads(download.value.path().read_text("utf-8"))
+    assert events[-1]["action"] == "log_exported"
+
+
+@desktop_only
+def test_everything_can_be_reached_by_keyboard(page) -> None:
+    page.goto("/staff/login")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    focused = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert focused == "solid"
+    small = page.evaluate(
+        "[...document.querySelectorAll('a, button, input:not([type=hidden])')]"
+        ".filter(e => !e.closest('.skip') && e.getBoundingClientRect().height < 43)"
+        ".map(e => e.outerHTML.slice(0, 80))"
+    )
+    assert [each for each in small if not re.search("skip", each)] == []

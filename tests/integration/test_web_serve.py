@@ -1,0 +1,89 @@
+"""`protokol serve` and `protokol user …` as commands, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.footage import make_archive
+from tests.processes import environment, free_port, protokol, server
+from tests.web import Client
+
+
+@pytest.fixture
+def env(tmp_path):
+    archive = make_archive(tmp_path)
+    archive.close()
+    return environment(tmp_path, free_port())
+
+
+def test_users_from_the_command_line(env) -> None:
+    made = protokol(env, "user", "add", "olena", "--role", "operator")
+    password = made.stdout.strip()
+    assert len(password) == 19
+    assert protokol(env, "user", "add", "olena", "--role", "operator", expect=2).stderr.count("olena") == 1
+    listed = json.loads(protokol(env, "user", "list", "--json").stdout)
+    assert [(user["name"], user["role"], user["state"]) for user in listed] == [
+        ("olena", "operator", "active")
+    ]
+    assert password not in json.dumps(listed)
+    fresh = protokol(env, "user", "reset", "olena").stdout.strip()
+    assert fresh != password
+    protokol(env, "user", "disable", "olena")
+    assert json.loads(protokol(env, "user", "list", "--json").stdout)[0]["state"] == "disabled"
+    assert "no user 'nobody'" in protokol(env, "user", "disable", "nobody", expect=2).stderr
+
+
+def test_a_password_from_stdin(env) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "protokol",
+        "user",
+        "add",
+        "taras",
+        "--role",
+        "auditor",
+        "--password-stdin",
+    ]
+    short = subprocess.run(command, env=env, input="short\n", capture_output=True, text=True, check=False)
+    assert short.returncode == 2
+    assert "12 to 256 characters" in short.stderr
+    done = subprocess.run(
+        command, env=env, input="a long enough password\n", capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_server_says_when_it_is_ready_and_stops_in_order(env, tmp_path) -> None:
+    password = protokol(env, "user", "add", "olena", "--role", "operator").stdout.strip()
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(path))
+        supervisor.settimeout(30)
+        env |= {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "1000000"}
+        with server(env, tmp_path / "log") as process:
+            heard = [supervisor.recv(100) for _ in range(3)]
+            assert heard[0] == b"READY=1"
+            assert heard[1:] == [b"WATCHDOG=1"] * 2
+            with Client(base_url=env["PROTOKOL_PUBLIC_URL"]) as client:
+                assert client.log_in("olena", password).status_code == 303
+                protokol(env, "user", "disable", "olena")
+                assert client.get("/staff/board").status_code == 303
+            taken = protokol(env, "serve", "--port", env["PROTOKOL_LISTEN_PORT"], expect=2)
+            assert "cannot listen" in taken.stderr
+            assert process.terminate() == 0
+            said = process.said()
+            assert '"event": "stopped"' in said
+            assert "Traceback" not in said
+
+
+def test_a_stop_does_not_wait_for_readers_that_do_not_read(env, tmp_path) -> None:
+    address = f"{env['PROTOKOL_PUBLIC_URL']}/openapi.json"
+    with server(env, tmp_path / "log") as process, httpx.stream("GET", address):
+        assert process.terminate(15) == 0
