@@ -71,13 +71,13 @@ class Recorded:
     packets: tuple[tuple[Packet, ...], ...]
 
     def first(self, number: int) -> Fraction:
-        """First presentation of segment `number`: its picture, or its sound where it has none."""
+        """Presentation of the first stored picture of segment `number`, or of its first sound."""
         packets = self.packets[number]
         kind = "video" if any(p.kind == "video" for p in packets) else "audio"
-        return min(p.start for p in packets if p.kind == kind)
+        return next(p.start for p in packets if p.kind == kind)
 
     def pieces(self, wall_us: int, run: str = "run-1") -> list[Piece]:
-        """The segments as pieces; the first segment's first presentation is at `wall_us`."""
+        """The segments as pieces; the first segment begins at `wall_us`."""
         origin = self.first(0)
         pieces = []
         for number, data in enumerate(self.segments):

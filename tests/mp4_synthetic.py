@@ -6,6 +6,7 @@ And a reader of finished clips that shares nothing with the code that writes the
 from __future__ import annotations
 
 import functools
+import re
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +16,7 @@ import numpy as np
 from archive.mp4 import boxes
 from archive.mp4.boxes import Fields
 from archive.mp4.index import Kind, SegmentIndex, TrackIndex
-from archive.mp4.virtual import Piece
+from archive.mp4.virtual import Literal, Piece, VirtualMp4
 
 VIDEO_TICKS = 90_000
 SILENCE = bytes.fromhex("01182007")
@@ -61,7 +62,7 @@ class MadeSegment:
 
     def wall_us(self, media_s: Fraction) -> Fraction:
         kind = "video" if any(s.kind == "video" for s in self.samples) else "audio"
-        first = min(s.start_s for s in self.samples if s.kind == kind)
+        first = next(s.start_s for s in self.samples if s.kind == kind)
         return self.piece.start_us + (media_s - first) * 10**6
 
 
@@ -107,8 +108,8 @@ def make_segment(
         rows = [(dts, 0, length, True) for dts, length in audio]
         tracks.append(_track("audio", rate, sound_stsd or audio_stsd(rate), rows, packets, offsets["audio"]))
     index = SegmentIndex(len(data), len(data) - 10, tuple(tracks))
-    end_s = max(s.start_s + s.duration_s for s in (pictures or packets))
-    first_s = min(s.start_s for s in (pictures or packets))
+    end_s = max(s.start_s + s.duration_s for s in pictures + packets)
+    first_s = (pictures or packets)[0].start_s
     end_us = start_us + round((end_s - first_s) * 1e6)
     return MadeSegment(Piece(name, index, start_us, end_us, run), bytes(data), pictures + packets)
 
@@ -222,6 +223,50 @@ def _offsets(to_chunk: list[tuple[int, ...]], chunk_offsets: list[int], sizes: l
                 offsets.append(at)
                 at += sizes[len(offsets) - 1]
     return offsets
+
+
+@dataclass
+class Footage:
+    segments: list[MadeSegment]
+    rate: int
+
+    @property
+    def pieces(self) -> list[Piece]:
+        return [segment.piece for segment in self.segments]
+
+    def content(self, clip: VirtualMp4) -> bytes:
+        return self.part(clip, 0, clip.size)
+
+    def part(self, clip: VirtualMp4, start: int, end: int) -> bytes:
+        objects = {segment.piece.name: segment.data for segment in self.segments}
+        return b"".join(
+            part.data if isinstance(part, Literal) else objects[part.name][part.offset :][: part.length]
+            for part in clip.slices(start, end)
+        )
+
+    def find(self, data: bytes) -> tuple[MadeSegment, Made] | None:
+        """The sample with exactly these bytes; None for silence; anything else fails."""
+        if data == SILENCE:
+            return None
+        match = re.fullmatch(rb"<([^|]+)\|(\w+)\|(\d+)>\.*", data)
+        assert match, data
+        name, kind, number = match[1].decode(), match[2].decode(), int(match[3])
+        segment = next(each for each in self.segments if each.piece.name == name)
+        made = next(each for each in segment.samples if (each.kind, each.number) == (kind, number))
+        assert made.data == data
+        return segment, made
+
+
+def samples_of(footage: Footage, clip: VirtualMp4) -> list[tuple[MadeSegment, Made, Sample]]:
+    found = []
+    for track in parse_clip(footage.content(clip)):
+        for sample in track.samples:
+            known = footage.find(sample.data)
+            if known is not None:
+                assert known[1].kind == track.kind
+                assert known[1].sync == sample.sync
+                found.append((*known, sample))
+    return found
 
 
 @functools.cache

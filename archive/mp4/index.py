@@ -59,16 +59,6 @@ class TrackIndex:
     def pts(self) -> Ints:
         return self.dts + self.cts
 
-    @cached_property
-    def first_pts(self) -> int:
-        return int(self.pts.min())
-
-    @cached_property
-    def end_pts(self) -> int:
-        """End of the last presented sample, by its own duration."""
-        last = int(self.pts.argmax())
-        return int(self.pts[last]) + int(self.duration[last])
-
 
 @dataclass(frozen=True, eq=False)
 class SegmentIndex:

@@ -35,7 +35,8 @@ _NEVER_US = 2**62
 @dataclass(frozen=True, eq=False)
 class Piece:
     """A stored segment. Wall clock and media time are linear within it, at rate 1: `start_us` is the
-    instant of its first presented picture (of its first sound where it has no picture).
+    instant of the keyframe that it begins with (of its first sound where it has no picture). Leading
+    pictures, stored after that keyframe and shown before it, lie before `start_us`.
 
     `name` is the store's name of the object; `end_us` serves to find pieces and to report, never to
     decide about a sample.
@@ -115,7 +116,7 @@ def place(pieces: Sequence[Piece], scale: int) -> list[Placed]:
         track = piece.index.video or piece.index.audio
         if track is None:
             raise Mp4Error(f"{piece.name}: an index without samples")
-        anchor = track.first_pts * (scale // track.timescale)
+        anchor = int(track.pts[0]) * (scale // track.timescale)
         wall = (piece.start_us - origin_us) * scale // US_PER_SECOND
         run_base, run_anchor = runs.get(piece.run, (wall, anchor))
         base = run_base + anchor - run_anchor

@@ -16,9 +16,9 @@ import numpy as np
 from archive.mp4.index import Ints
 from archive.mp4.selection import Samples
 
-# Rounding of arrival times to sound ticks makes packets wander by a tick or two; below this many
-# seconds the sound is played on and nothing is shifted.
-_WANDER_S = 0.001
+# Rounding of arrival times to sound ticks makes packets wander by a tick or two. Within so many seconds
+# of one another they are played on as one, and by so many more nothing is shifted: 1 ms in all.
+_WANDER_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,8 @@ class _SoundWriter:
 
     def write(self, zero: int) -> Timeline:
         start, axis = self._start, self._timeline
-        breaks = np.flatnonzero(np.diff(start) != self.length) + 1
+        off_grid = (start - np.arange(len(start)) * self.length) // max(int(_WANDER_S * self._scale), 1)
+        breaks = np.flatnonzero(np.diff(off_grid)) + 1
         bounds = [0, *breaks.tolist(), len(start)]
         # End of the sound before, on the line: where the next packet belongs.
         due = zero
