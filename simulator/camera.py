@@ -80,7 +80,7 @@ class Camera:
         self._audio = audio
         self._equipment = equipment
         self._listener = 0
-        self._payloaders: dict[Any, list[Any]] = {}
+        self._payloaders: dict[Feed, list[Any]] = {}
         self._server = _make_server(room, self._make_factory(credentials), equipment.threads, credentials)
         GLib.timeout_add_seconds(_SESSION_CLEANUP_S, self._clean_sessions)
 
@@ -104,7 +104,7 @@ class Camera:
         starts_losing = faults.loss and not self.faults.loss
         self.faults, self._video = faults, video
         if starts_losing:
-            for payloaders in self._payloaders.values():
+            for payloaders in list(self._payloaders.values()):
                 self._lose(payloaders)
         _log.info("camera_state", room=self.room, state=describe(faults))
 
@@ -147,15 +147,16 @@ class Camera:
         feed = Feed(element, lambda: self.faults, lambda: self._video, self._audio)
         payloaders = [element.get_by_name(f"pay{n}") for n in range(1 if self._audio is None else 2)]
 
-        def on_prepared(_media: Any) -> None:
-            wire.set_clock(media, lambda: self.faults.clock_offset_s)
-            self._payloaders[media] = payloaders
+        # They take the media as they get it: one that held it would keep it, and its sockets, for ever.
+        def on_prepared(prepared: Any) -> None:
+            wire.set_clock(prepared, lambda: self.faults.clock_offset_s)
+            self._payloaders[feed] = payloaders
             if self.faults.loss:
                 self._lose(payloaders)
 
         def on_unprepared(_media: Any) -> None:
             self._equipment.feeder.remove(feed)
-            self._payloaders.pop(media, None)
+            self._payloaders.pop(feed, None)
 
         media.connect("prepared", on_prepared)
         media.connect("unprepared", on_unprepared)

@@ -107,7 +107,11 @@ def serve(
     run(options, click.echo)
 
 
-@simulator.command(help=f"Have a running camera obey: {USAGE}. ROOM may be `all`.")
+# `clock -3600` is a number, not an option.
+@simulator.command(
+    context_settings={"ignore_unknown_options": True},
+    help=f"Have a running camera obey: {USAGE}. ROOM may be `all`.",
+)
 @click.argument("room")
 @click.argument("words", nargs=-1, required=True)
 @click.option("--control-port", default=_CONTROL_PORT, show_default=True, help="As given to `serve`.")

@@ -58,7 +58,7 @@ class Simulator:
     """Simulated cameras in a process of their own; a context manager that starts and closes it.
 
     Ports are chosen at once and kept: `url` is true before `start`, and after `kill9` and `start` again.
-    The process ends with the one that made it, however that ends.
+    The process ends with the thread that started it, however that ends.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ def _load() -> tuple[Any, Any, Any, Any]:
     except (ImportError, ValueError) as error:
         raise GStreamerMissingError(
             f"the simulator needs GStreamer's RTSP server ({error}); install python3-gi, "
-            "gir1.2-gst-rtsp-server-1.0 and gstreamer1.0-plugins-{base,good,bad} (`make setup` does), "
+            "gir1.2-gst-rtsp-server-1.0 and gstreamer1.0-plugins-{base,good} (`make setup` does), "
             "and run the distribution's python3.11"
         ) from error
     Gst.init(None)

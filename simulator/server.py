@@ -6,7 +6,6 @@ are carried out in the main loop.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import queue
@@ -26,16 +25,20 @@ from simulator.faults import CommandError, Faults, change, describe
 from simulator.feeder import Feeder
 from simulator.gst import GLib, GstRtspServer
 from simulator.media import AudioCodec, VideoSpec, make_audio
+from simulator.processes import die_with_parent
 
 READY = "READY"
 # Threads of the RTSP server: with one, a client that waits for its media would stop all others.
 _RTSP_THREADS = 8
 _MAIN_LOOP_TIMEOUT_S = 30.0
 _MAX_LINE_BYTES = 4096
-_PR_SET_PDEATHSIG = 1
 _WELL = Faults()
 
 _log = structlog.get_logger()
+
+
+class SimulatorBrokenError(ProtokolError):
+    """A defect of the simulator: it ends, because cameras without media would look like stalled ones."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,12 @@ def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
     Raises ProtokolError for what cannot be served: no GStreamer, a port in use, no room for the loop.
     """
     if options.die_with_parent:
-        _die_with_parent()
-    cameras = _make_cameras(options)
+        parent = os.getppid()
+        die_with_parent()
+        if os.getppid() != parent:
+            return  # it ended before the line above
+    feeder = Feeder()
+    cameras = _make_cameras(options, feeder)
     loop = GLib.MainLoop()
     for number in (signal.SIGTERM, signal.SIGINT):
         GLib.unix_signal_add(GLib.PRIORITY_HIGH, number, lambda: loop.quit() or True)
@@ -69,14 +76,16 @@ def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
         threading.Thread(target=control.serve_forever, name="control", daemon=True).start()
         ready = {"control": control.server_address[1], "rooms": {c.room: c.url for c in cameras.values()}}
         announce(f"{READY} {json.dumps(ready)}")
+        feeder.start()
+        GLib.timeout_add_seconds(1, lambda: feeder.is_alive() or loop.quit() or True)
         loop.run()
         control.shutdown()
+    if not feeder.is_alive():
+        raise SimulatorBrokenError("the feeder has ended; its traceback stands above")
 
 
-def _make_cameras(options: ServeOptions) -> dict[str, Camera]:
+def _make_cameras(options: ServeOptions, feeder: Feeder) -> dict[str, Camera]:
     audio = make_audio(options.audio)
-    feeder = Feeder()
-    feeder.start()
     threads = GstRtspServer.RTSPThreadPool.new()
     threads.set_max_threads(_RTSP_THREADS)
     equipment = Equipment(feeder, threads, options.media_dir)
@@ -87,14 +96,6 @@ def _make_cameras(options: ServeOptions) -> dict[str, Camera]:
     if len(cameras) != len(options.rooms):
         raise ConfigurationError("a room is named twice")
     return cameras
-
-
-def _die_with_parent() -> None:
-    """End when the process that started this one does, however it ends (Linux)."""
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the line above
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _in_main_loop(action: Callable[[], None]) -> None:

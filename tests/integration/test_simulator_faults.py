@@ -212,6 +212,9 @@ def test_the_command_line_commands_a_running_simulator(simulator: Simulator) -> 
     assert (done.exit_code, done.output) == (0, "ok\n")
     done = CliRunner().invoke(cli, ["command", "108", "status", "--control-port", port])
     assert done.output == "no audio\n"
+    done = CliRunner().invoke(cli, ["command", "116", "clock", "-3600", "--control-port", port])
+    assert (done.exit_code, done.output) == (0, "ok\n")
+    assert simulator.command("116", "status") == "clock -3600 s"
 
 
 def test_nobody_at_the_control_port_is_said() -> None:
