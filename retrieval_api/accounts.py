@@ -6,6 +6,7 @@ the same words whether or not the name exists, is disabled, or is locked.
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 import threading
@@ -36,8 +37,6 @@ _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _hasher = PasswordHasher()
 # One hash takes 64 MiB: a crowd of log-ins waits here instead of filling the memory.
 _hashing = threading.BoundedSemaphore(4)
-# Verified for names that do not exist, so that they take as long as those that do.
-_NOBODY = _hasher.hash(secrets.token_urlsafe(16))
 
 
 class AccountError(ProtokolError):
@@ -60,7 +59,7 @@ def log_in(archive: Archive, name: str, password: str, now_us: int) -> LogIn | N
     """
     with archive.database.reading() as session:
         user = _find(session, name)
-    stored = user.password_hash if user else _NOBODY
+    stored = user.password_hash if user else _nobodys_hash()
     right = _verify(stored, password) and user is not None
     rehashed = _hash(password) if right and _hasher.check_needs_rehash(stored) else None
     with archive.database.transaction() as session:
@@ -149,6 +148,12 @@ def check_password(password: str) -> None:
     """Raises AccountError for one that is too short or too long."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise AccountError(f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+
+
+@functools.cache
+def _nobodys_hash() -> str:
+    """Verified for names that do not exist, so that they take as long as those that do."""
+    return _hash(secrets.token_urlsafe(16))
 
 
 def _hash(password: str) -> str:

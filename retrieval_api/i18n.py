@@ -85,6 +85,12 @@ class Localizer:
 
     _ = gettext
 
+    def room(self, label: str) -> str:
+        """`Кабінет 108`; a hall bears its own name (`Конференц-зал`)."""
+        if label[:1].isdigit():
+            return self._("Кабінет %(label)s", label=label)
+        return label[:1].upper() + label[1:]
+
     # --- dates and times
 
     def date(self, value: int | dt.date) -> str:
@@ -159,10 +165,8 @@ class Localizer:
 
     def filters(self) -> Iterator[tuple[str, Any]]:
         """What templates call as `{{ value | name }}`."""
-        names = (
-            "date weekday weekday_short day_month time time_seconds moment since iso duration number bytes"
-        )
-        for name in names.split():
+        names = "room date weekday weekday_short day_month time time_seconds moment since iso duration"
+        for name in (*names.split(), "number", "bytes"):
             yield name, getattr(self, name)
 
     def _unit(self, value: int, uk: str, en: str) -> str:

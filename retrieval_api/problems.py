@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from recorder.errors import BadInstantError, ProtokolError, UnknownRoomError
+from recorder.logging import get_logger
 from retrieval_api import pages
 from retrieval_api.i18n import N_
 
-_log = structlog.get_logger()
+_log = get_logger()
 MEDIA_TYPE = "application/problem+json"
 # Programs live here; everything else is read by people.
 _PROGRAM_PATHS = ("/api/", "/ingest/", "/healthz", "/readyz", "/openapi.json", "/static/")

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import structlog
 import uvicorn
 
 from archive.system import Archive
 from recorder.instants import now_us
+from recorder.logging import configure_logging
 from retrieval_api import accounts
 from retrieval_api.app import create_app
 
@@ -50,6 +52,9 @@ class Client(httpx.Client):
 @contextmanager
 def serving(archive: Archive, clock: Any = now_us) -> Iterator[str]:
     """The application in a thread of this process; yields its base URL."""
+    if not structlog.is_configured():
+        # Its default draws every traceback in colour with all locals: seconds for each.
+        configure_logging()
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]

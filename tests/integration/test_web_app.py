@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import itertools
 import json
@@ -10,10 +11,13 @@ import re
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from archive import custody
+from archive.models import RoomDay
 from recorder.instants import now_us
-from tests.footage import make_archive
+from retention import purge
+from tests.footage import SECOND, FakeAgent, make_archive
 from tests.web import PASSWORD, Client, add_staff, serving
 
 MILLION = "я" * 1_000_000
@@ -62,11 +66,11 @@ def test_security_headers_are_on_every_answer(client) -> None:
 def test_no_page_has_inline_script_or_style(client) -> None:
     client.log_in("admin")
     for path in ("/staff/board", "/staff/rooms/108/day", "/staff/custody", "/staff/faults", "/notice/108"):
-        html = client.get(path).text
-        assert not re.search(r"<script(?![^>]*\bsrc=)", html), path
-        assert "<style" not in html, path
-        assert not re.search(r"\sstyle=|\son\w+=", html), path
-        assert not re.search(r'(?:src|href)="(?:https?:)?//(?!records\.example|127\.0\.0\.1)', html), path
+        shown = client.get(path).text
+        assert not re.search(r"<script(?![^>]*\bsrc=)", shown), path
+        assert "<style" not in shown, path
+        assert not re.search(r"\sstyle=|\son\w+=", shown), path
+        assert not re.search(r'(?:src|href)="(?:https?:)?//(?!records\.example|127\.0\.0\.1)', shown), path
 
 
 def test_errors_are_problems_for_programs_and_pages_for_people(client) -> None:
@@ -208,6 +212,19 @@ def test_certificates(archive, client) -> None:
     client.log_in("auditor")
     assert "Ще нічого не знищено" in client.get("/staff/certificates").text
     assert client.get("/staff/certificates/1").status_code == 404
+    agent = FakeAgent(archive)
+    agent.record(now_us() - 3600 * SECOND)
+    with archive.database.reading() as session:
+        date, due_us = session.execute(select(RoomDay.date, RoomDay.due_us)).one()
+    digest = purge.plan(archive, due_us).digest
+    assert not purge.run(archive, actor="cli:0", now_us=due_us, confirm=digest).failures
+    assert "/staff/certificates/1" in client.get("/staff/certificates").text
+    page = client.get("/staff/certificates/1").text
+    document = client.get("/staff/certificates/1/document.json").json()
+    assert document["sha256"] in page
+    assert html.escape(document["signature"]) in page
+    assert document["certificate"]["date"] == date
+    assert "знищення засвідчено" in client.get(f"/staff/custody?footage={date}").text
 
 
 def test_a_defect_shows_a_reference_and_no_secret(archive) -> None:

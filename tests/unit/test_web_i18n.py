@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 import retrieval_api
 from recorder.instants import US_PER_SECOND, parse_instant
-from retrieval_api.i18n import DEFAULT_LANGUAGE, LANGUAGES, Localizer, as_language, catalog_files, translations
+from retrieval_api.i18n import (
+    DEFAULT_LANGUAGE,
+    LANGUAGES,
+    Localizer,
+    as_language,
+    catalog_files,
+    translations,
+)
 
 PACKAGE = Path(retrieval_api.__file__).parent
 KEYWORDS = {"_": None, "gettext": None, "N_": None, "ngettext": (1, 2)}
@@ -158,6 +165,8 @@ def test_dates_times_and_numbers() -> None:
     assert uk.since(AT_US, AT_US + 60 * US_PER_SECOND) == "14:05"
     assert uk.since(AT_US, AT_US + 86_400 * US_PER_SECOND) == "20.11.2026, 14:05"
     assert uk.number(12345) == "12\u00a0345"
+    assert (uk.room("228-А"), en.room("228-А")) == ("Кабінет 228-А", "Room 228-А")
+    assert uk.room("конференц-зал") == "Конференц-зал"
     assert uk.bytes(1_440_000_000) == "1,4\u00a0ГБ"
 
 
