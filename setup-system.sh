@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that Protokol needs, when root or sudo is at hand; else says which are missing.
 # Why each is here:
-#   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-{base,good,bad}   the simulated camera is a real RTSP server
+#   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-{base,good}   the simulated camera is a real RTSP server
 #   ffmpeg                    the peer of the benchmarks, and the independent decoder of the tests
 #   chromium fonts-dejavu     the browser tests look at real pages
 #   nodejs npm                front-end files
@@ -10,7 +10,7 @@ set -euo pipefail
 
 PACKAGES=(
   python3.11 python3.11-venv
-  gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+  gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   ffmpeg chromium fonts-dejavu-core systemd
 )
 # A Node.js of another origin is as good; Debian's npm would clash with it.

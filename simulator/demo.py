@@ -141,7 +141,6 @@ class _Demo:
             "serve",
             f"--rooms={','.join(f'{room}={port}' for room, port in cameras.items())}",
             f"--control-port={self.control_port}",
-            f"--media-dir={self.data_dir / 'media'}",
             "--die-with-parent",
         )
 
