@@ -65,7 +65,7 @@ def shelf(session: Session, which: Shelf, now_us: int, zone: str) -> Sequence[Ro
     else:
         statement = statement.where(Request.closed_us.is_not(None)).order_by(Request.closed_us.desc())
         statement = statement.limit(_DONE_AT_MOST)
-    found = [(request, person) for request, person in session.execute(statement).tuples()]
+    found = session.execute(statement).all()
     contacts = _open_by_contact(session)
     rows = [_row(session, request, person, contacts, now_us, zone) for request, person in found]
     return sorted(rows, key=lambda row: not row.without_room) if which == "open" else rows
@@ -73,12 +73,11 @@ def shelf(session: Session, which: Shelf, now_us: int, zone: str) -> Sequence[Ro
 
 def case(session: Session, number: str, now_us: int, zone: str) -> Case:
     """Raises UnknownRequestError."""
-    found = session.execute(
-        select(Request, RequestPerson).join(RequestPerson).where(Request.number == number)
-    ).one_or_none()
+    wanted = select(Request, RequestPerson).join(RequestPerson).where(Request.number == number)
+    found = session.execute(wanted).one_or_none()
     if found is None:
         raise UnknownRequestError(f"no request bears the number {number[:20]}")
-    request, person = found.tuple()
+    request, person = found
     row = _row(session, request, person, _open_by_contact(session), now_us, zone)
     return Case(row, person, tuple(holds_of(session, request)))
 
