@@ -38,8 +38,9 @@ def _load_key(settings: Settings, room: str) -> AgentKey:
 @click.option("--json-logs", is_flag=True, help="One JSON object a line instead of key=value.")
 def agent_run(room: str, json_logs: bool) -> None:
     """Record ROOM (its id) in its working hours and ship the segments, until SIGTERM."""
-    from recorder.agent import Agent, AgentOptions  # noqa: PLC0415 media libraries load only when they run
+    from recorder.agent import Agent, AgentOptions, share_one_heap  # noqa: PLC0415 media libraries load only when they run
 
+    share_one_heap()
     configure_logging(json=json_logs)
     settings = load_settings()
     key = _load_key(settings, room)

@@ -100,10 +100,12 @@ class FileContent:
         """Whole boxes; only `moov` and `moof` are looked into. Raises FragmentError."""
         try:
             for kind, start, end in boxes(data):
-                if kind == b"moov":
+                if kind == b"moof":
+                    for inner, at, stop in boxes(data, start, end):
+                        if inner == b"traf":
+                            self._read_traf(data, at, stop)
+                elif kind == b"moov":
                     self._read_moov(data, start, end)
-                elif kind == b"moof":
-                    self._read_moof(data, start, end)
         except (struct.error, IndexError) as error:
             raise FragmentError(f"a box is cut short: {error}") from error
 
@@ -140,11 +142,6 @@ class FileContent:
             (content.channels,) = struct.unpack_from(">H", data, entry + 24)
             (content.sample_rate,) = struct.unpack_from(">H", data, entry + 32)
         self._tracks[track_id] = content
-
-    def _read_moof(self, data: bytes | memoryview, start: int, end: int) -> None:
-        for kind, at, stop in boxes(data, start, end):
-            if kind == b"traf":
-                self._read_traf(data, at, stop)
 
     def _read_traf(self, data: bytes | memoryview, start: int, end: int) -> None:
         content: TrackContent | None = None

@@ -82,7 +82,12 @@ class MediaClock:
 
     def host_us(self, media_us: float) -> int:
         """Host time at which `media_us` was captured, the constant delay included. Needs one `observe`."""
-        return round(media_us + self._lateness(media_us - self._shift_us) - self._shift_us)
+        media = media_us - self._shift_us
+        out = self._out
+        if out is None:
+            return round(media + self._on_line(media))
+        at, late, slope = out
+        return round(media + late + slope * (media - at))
 
     def observe(self, media_us: float, arrival_us: float) -> None:
         media = media_us - self._shift_us

@@ -23,6 +23,7 @@ from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.ledger import Finished, Ledger, new_id
 from recorder.manifest import MAX_SEGMENT_US, ClockStatement, Track
+from recorder.media_clock import MediaClock
 from recorder.partfile import DiskError, PartFile, SegmentHead
 from recorder.segmenter import Action, Segmenter
 
@@ -45,6 +46,19 @@ class RunTerms:
     clock: Callable[[], ClockStatement]
 
 
+class RunClock:
+    """Media microseconds to UTC: the clock's line, and one look at the wall for all of a run."""
+
+    def __init__(self, clock: MediaClock, wall_offset_us: int) -> None:
+        self.wall_offset_us = wall_offset_us
+        # What the clock's media time is ahead of this run's, once a newer run has moved on.
+        self.shift_us = 0.0
+        self._clock = clock
+
+    def utc_us(self, media_us: float) -> int:
+        return self._clock.host_us(media_us + self.shift_us) + self.wall_offset_us
+
+
 @dataclass(frozen=True, slots=True)
 class SoundSource:
     """The camera's sound track. `copied`: AAC that is kept as it comes."""
@@ -60,7 +74,7 @@ class _Segment:
     muxer: Muxer
     start_us: int
     end_us: int = 0
-    sound: list[Interval] = field(default_factory=list)
+    sound: list[list[int]] = field(default_factory=list)  # [start_us, end_us] of each unbroken piece
     last_video_ticks: int = -1
     last_audio_ticks: int = -1
 
@@ -75,18 +89,18 @@ class Run:
         self,
         terms: RunTerms,
         ledger: Ledger,
-        utc_us: Callable[[float], int],
+        clock: RunClock,
         codec: str,
         keyframe: bytes,
         first_ticks: int,
         sound: SoundSource | None,
     ) -> None:
-        """`first_ticks` is the presentation time of `keyframe`; `utc_us` maps media microseconds."""
+        """`first_ticks` is the presentation time of `keyframe`."""
         self.id = new_id()
         self.start_media_us = first_ticks * _VIDEO_TICK_US
         self._terms = terms
         self._ledger = ledger
-        self._utc_us = utc_us
+        self._clock = clock
         self._origin = first_ticks - _ORIGIN_S * VIDEO_TIMESCALE
         self._sound = sound
         self._encoder: SoundEncoder | None = None
@@ -105,6 +119,8 @@ class Run:
         self._current: _Segment | None = None
         self._previous: _Segment | None = None
         self._picture_end_us = 0
+        # UTC minus media time at the last picture; in the moment until the next one it does not move.
+        self._utc_offset_us = clock.utc_us(self.start_media_us) - self.start_media_us
 
     @property
     def window(self) -> Interval:
@@ -125,7 +141,7 @@ class Run:
         """Start of the oldest sound in a segment that is still open."""
         for segment in (self._previous, self._current):
             if segment and segment.sound:
-                return segment.sound[0].start_us
+                return segment.sound[0][0]
         return None
 
     def take_peak_dbfs(self) -> float | None:
@@ -134,9 +150,10 @@ class Run:
     def video(self, packet: Any, pts: int, dts: int, duration: float, *, keyframe: bool) -> None:
         """Ticks of VIDEO_TIMESCALE, `duration` expected until the next one."""
         media_us = pts * _VIDEO_TICK_US
-        utc_us = self._utc_us(media_us)
+        utc_us = self._clock.utc_us(media_us)
+        self._utc_offset_us = utc_us - media_us
         action = self._segmenter.video(utc_us, media_us, keyframe=keyframe)
-        if action is not Action.KEEP:
+        if action != Action.KEEP:
             self._prepare(action, utc_us)
             if not action & Action.KEEP:
                 return
@@ -171,7 +188,7 @@ class Run:
             packet.pts = packet.dts = pts - self._audio_origin
             self._deal_audio(packet, media_us, duration * tick_us)
             return
-        utc_us = self._utc_us(media_us)
+        utc_us = media_us + self._utc_offset_us
         window = self._segmenter.window
         inside = window.start_us <= utc_us and utc_us + duration * tick_us <= window.end_us
         if inside and media_us >= self.start_media_us:
@@ -229,7 +246,7 @@ class Run:
             return None
         return segment.end_us
 
-    def _prepare(self, action: Action, utc_us: int) -> None:
+    def _prepare(self, action: int, utc_us: int) -> None:
         if action & (Action.CLOSE | Action.OPEN) and self._current:
             end_us = utc_us if action & Action.OPEN else min(self._picture_end_us, self.window.end_us)
             self._close_current(end_us)
@@ -280,7 +297,8 @@ class Run:
 
     def _commit(self, segment: _Segment) -> None:
         bounds = Interval(segment.start_us, segment.end_us + SOUND_JOINT_US)
-        sound = [piece for each in segment.sound if (piece := each.intersection(bounds))]
+        pieces = [Interval(start_us, end_us) for start_us, end_us in segment.sound]
+        sound = [piece for each in pieces if (piece := each.intersection(bounds))]
         self._ledger.commit(Finished(segment.part, segment.muxer.content, segment.end_us, sound))
 
     def _deal_encoded(self, packets: Iterable[Any]) -> None:
@@ -289,7 +307,7 @@ class Run:
             self._deal_audio(packet, media_us, packet.duration * US_PER_SECOND / ENCODED_RATE)
 
     def _deal_audio(self, packet: Any, media_us: float, duration_us: float) -> None:
-        utc_us = self._utc_us(media_us)
+        utc_us = round(media_us + self._utc_offset_us)
         action = self._segmenter.audio(utc_us, media_us, duration_us)
         if action & Action.FINISH:
             self._finish_previous()
@@ -305,10 +323,9 @@ class Run:
             raise MediaError(f"sound cannot be written: {error}") from error
 
 
-def _note_sound(pieces: list[Interval], start_us: int, end_us: int) -> None:
+def _note_sound(pieces: list[list[int]], start_us: int, end_us: int) -> None:
     """Adds a packet; what a joint cannot hear is one piece."""
-    if pieces and start_us - pieces[-1].end_us < SOUND_JOINT_US:
-        if end_us > pieces[-1].end_us:
-            pieces[-1] = Interval(pieces[-1].start_us, end_us)
+    if pieces and start_us - pieces[-1][1] < SOUND_JOINT_US:
+        pieces[-1][1] = max(pieces[-1][1], end_us)
     else:
-        pieces.append(Interval(start_us, end_us))
+        pieces.append([start_us, end_us])

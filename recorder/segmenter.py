@@ -10,7 +10,7 @@ microseconds of the run for the order of packets.
 
 from __future__ import annotations
 
-from enum import IntFlag
+from typing import Final
 
 from recorder.instants import US_PER_MINUTE
 from recorder.intervals import Interval
@@ -22,21 +22,18 @@ SOUND_GRACE_US = 1_000_000
 _LIMIT_MARGIN_US = 1_000_000
 
 
-class Action(IntFlag):
-    """Carried out in this order; none of them: the packet is dropped."""
+class Action:
+    """Bits, carried out in this order; none of them: the packet is dropped.
 
-    DROP = 0
-    CLOSE = 1  # the current segment ends before this packet and becomes the previous one
-    OPEN = 2  # likewise if there is a current one; then a segment begins with this packet
-    FINISH = 4  # the previous segment gets nothing more
-    KEEP = 8  # the packet goes into the current segment
-    KEEP_PREVIOUS = 16  # the packet goes into the previous segment
+    Plain integers: an enum's operators would cost more than all of the deciding.
+    """
 
-
-_OPEN_KEEP = Action.OPEN | Action.KEEP
-_OPEN_FINISH_KEEP = Action.OPEN | Action.FINISH | Action.KEEP
-_FINISH_KEEP = Action.FINISH | Action.KEEP
-_CLOSE_FINISH = Action.CLOSE | Action.FINISH
+    DROP: Final = 0
+    CLOSE: Final = 1  # the current segment ends before this packet and becomes the previous one
+    OPEN: Final = 2  # likewise if there is a current one; then a segment begins with this packet
+    FINISH: Final = 4  # the previous segment gets nothing more
+    KEEP: Final = 8  # the packet goes into the current segment
+    KEEP_PREVIOUS: Final = 16  # the packet goes into the previous segment
 
 
 class Segmenter:
@@ -65,9 +62,10 @@ class Segmenter:
     def is_open(self) -> bool:
         return self._open
 
-    def video(self, utc_us: int, media_us: float, *, keyframe: bool) -> Action:
-        """`utc_us` and `media_us` are the packet's presentation time."""
-        if not self.window.contains(utc_us):
+    def video(self, utc_us: int, media_us: float, *, keyframe: bool) -> int:
+        """Bits of Action. `utc_us` and `media_us` are the packet's presentation time."""
+        window = self.window
+        if not window.start_us <= utc_us < window.end_us:
             return self._close(media_us)
         if not self._open:
             # Nothing before a keyframe can be decoded.
@@ -80,9 +78,9 @@ class Segmenter:
             return Action.KEEP | self._settle(media_us)
         return Action.KEEP
 
-    def audio(self, utc_us: int, media_us: float, duration_us: float) -> Action:
+    def audio(self, utc_us: int, media_us: float, duration_us: float) -> int:
         """A packet of sound lies in the window as a whole or is dropped."""
-        finish = Action.DROP
+        finish: int = Action.DROP
         if self._previous_end_us is not None:
             if media_us < self._previous_end_us:
                 inside = media_us >= self._previous_start_us and self._inside(utc_us, duration_us)
@@ -96,7 +94,7 @@ class Segmenter:
     def _inside(self, utc_us: int, duration_us: float) -> bool:
         return self.window.start_us <= utc_us and utc_us + duration_us <= self.window.end_us
 
-    def _begin(self, utc_us: int, media_us: float) -> Action:
+    def _begin(self, utc_us: int, media_us: float) -> int:
         was_open = self._open
         if was_open and self._has_sound:
             self._previous_start_us, self._previous_end_us = self._start_us, media_us
@@ -104,19 +102,19 @@ class Segmenter:
         self._start_utc_us, self._start_us = utc_us, media_us
         self._cut_utc_us = (utc_us // self._segment_us + 1) * self._segment_us
         if was_open:
-            return _OPEN_KEEP if self._has_sound else _OPEN_FINISH_KEEP
-        return _OPEN_KEEP | self._settle(media_us)
+            return Action.OPEN | Action.KEEP | (0 if self._has_sound else Action.FINISH)
+        return Action.OPEN | Action.KEEP | self._settle(media_us)
 
-    def _close(self, media_us: float) -> Action:
+    def _close(self, media_us: float) -> int:
         if not self._open:
             return self._settle(media_us)
         self._open = False
         if not self._has_sound:
-            return _CLOSE_FINISH
+            return Action.CLOSE | Action.FINISH
         self._previous_start_us, self._previous_end_us = self._start_us, media_us
         return Action.CLOSE
 
-    def _settle(self, media_us: float) -> Action:
+    def _settle(self, media_us: float) -> int:
         """Gives up waiting for sound of the previous segment."""
         end = self._previous_end_us
         if end is None or media_us < end + SOUND_GRACE_US:

@@ -20,7 +20,7 @@ from recorder.ledger import Ledger
 from recorder.logging import get_logger
 from recorder.manifest import ClockStatement, GapCause, Track
 from recorder.media_clock import CAMERA, MediaClock
-from recorder.run import MediaError, Run, RunTerms, SoundSource
+from recorder.run import MediaError, Run, RunClock, RunTerms, SoundSource
 from recorder.segmenter import SOUND_GRACE_US
 from recorder.timeline import TrackTimeline
 
@@ -63,7 +63,9 @@ class _Track:
 class Session:
     """Feed it the connection's packets in order. Raises DiskError and MediaError; `fail` then."""
 
-    def __init__(self, opened: Opened, ledger: Ledger, terms: SessionTerms, source: str) -> None:
+    def __init__(
+        self, opened: Opened, opened_us: int, ledger: Ledger, terms: SessionTerms, source: str
+    ) -> None:
         """Raises MediaError for a camera that offers no picture, or one that cannot be kept."""
         if opened.video is None:
             raise MediaError("the camera offers no picture")
@@ -72,7 +74,7 @@ class Session:
             raise MediaError(f"the camera sends {name} video; set it to H.264 or H.265")
         if opened.video.time_base is None or opened.video.time_base.denominator != VIDEO_TIMESCALE:
             raise MediaError(f"the camera counts pictures by {opened.video.time_base}, not by 1/90000 s")
-        self.opened_us = opened.at_us
+        self.opened_us = opened_us
         self._codec = opened.video.codec_context.name
         self._extradata = bytes(opened.video.codec_context.extradata or b"")
         self._ledger = ledger
@@ -90,15 +92,15 @@ class Session:
         self._clock = MediaClock(CAMERA)
         self._clock_jumps = 0
         self._held: list[tuple[Any, int]] | None = []
+        self._observing = False
         self._sets = b""
         self._roll = False
-        self._wall_offset_us = 0
         self._run: Run | None = None
         # A run whose picture has ended and whose sound may still be on its way, and its sound's shift.
         self._closing: Run | None = None
         self._closing_shift = 0
         self._closing_until_us = 0.0
-        self._mapping: _Mapping | None = None
+        self._run_clock: RunClock | None = None
 
     @property
     def run(self) -> Run | None:
@@ -124,7 +126,7 @@ class Session:
     def take(self, packet: Any, arrival_us: int) -> None:
         held = self._held
         if held is None:
-            self._process(packet, arrival_us, observed=False)
+            self._process(packet, arrival_us)
             return
         held.append((packet, arrival_us))
         if arrival_us - held[0][1] < _HOLD_US:
@@ -134,7 +136,8 @@ class Session:
             if each.stream_index == self._video.index and each.pts is not None:
                 self._clock.observe(each.pts * _VIDEO_TICK_US, at_us)
         for each, at_us in held:
-            self._process(each, at_us, observed=True)
+            self._process(each, at_us)
+        self._observing = True
 
     def end_run_at_keyframe(self) -> None:
         """The present run ends where the next keyframe begins, and another begins if it may."""
@@ -155,20 +158,20 @@ class Session:
         self._run = self._closing = None
         return min((each for each in lost if each is not None), default=None)
 
-    def _process(self, packet: Any, arrival_us: int, *, observed: bool) -> None:
+    def _process(self, packet: Any, arrival_us: int) -> None:
         index = packet.stream_index
         if index == self._video.index:
-            self._process_video(packet, arrival_us, observed=observed)
+            self._process_video(packet, arrival_us)
         elif self._audio is not None and index == self._audio.index:
             self._process_audio(self._audio, packet, arrival_us)
 
-    def _process_video(self, packet: Any, arrival_us: int, *, observed: bool) -> None:
+    def _process_video(self, packet: Any, arrival_us: int) -> None:
         track = self._video
         dts = self._place(track, packet, arrival_us)
         pts = packet.pts
         pts = dts if pts is None else pts + track.shift
         media_us = pts * _VIDEO_TICK_US
-        if not (observed and track.shift == 0):
+        if self._observing:
             self._clock.observe(media_us, arrival_us)
         keyframe = packet.is_keyframe
         if keyframe:
@@ -224,8 +227,8 @@ class Session:
         shift = self._video.shift
         if shift:
             self._clock.shift_media(-shift * _VIDEO_TICK_US)
-            if self._mapping:
-                self._mapping.shift_us -= shift * _VIDEO_TICK_US
+            if self._run_clock:
+                self._run_clock.shift_us -= shift * _VIDEO_TICK_US
         sound_shift = self._audio.shift if self._audio else 0
         self._video.shift = 0
         if self._audio:
@@ -254,7 +257,6 @@ class Session:
         if forbidden:
             self._ledger.note(start_us, forbidden)
             return
-        self._wall_offset_us = wall_offset_us
         in_band = parameter_sets(self._codec, packet)
         keyframe = bytes(packet) if in_band else self._extradata + bytes(packet)
         run_terms = RunTerms(
@@ -264,8 +266,8 @@ class Session:
             segment_us=terms.segment_us,
             clock=self._clock_statement,
         )
-        self._mapping = _Mapping(self._clock, wall_offset_us)
-        self._run = Run(run_terms, self._ledger, self._mapping, self._codec, keyframe, pts, self._sound)
+        self._run_clock = RunClock(self._clock, wall_offset_us)
+        self._run = Run(run_terms, self._ledger, self._run_clock, self._codec, keyframe, pts, self._sound)
         # Inside a run only sound can be missing.
         self._ledger.note(start_us, GapCause.MICROPHONE_LOST, self._why_silent(), [Track.AUDIO])
         self._log.info("run begins", run=self._run.id, codec=self._codec)
@@ -273,7 +275,7 @@ class Session:
     @property
     def wall_offset_us(self) -> int | None:
         """UTC minus monotonic time, as the present run has it."""
-        return self._wall_offset_us if self._run else None
+        return self._run_clock.wall_offset_us if self._run and self._run_clock else None
 
     def _finish_closing(self) -> None:
         closing, self._closing = self._closing, None
@@ -292,16 +294,3 @@ class Session:
             uncertainty_us=uncertainty_us,
             estimated=estimated or not reported,
         )
-
-
-class _Mapping:
-    """Media microseconds to UTC: the clock's line and one look at the wall per run."""
-
-    def __init__(self, clock: MediaClock, wall_offset_us: int) -> None:
-        self._clock = clock
-        self._wall_offset_us = wall_offset_us
-        # What the clock's media time is ahead of this run's, once a newer run has moved on.
-        self.shift_us = 0.0
-
-    def __call__(self, media_us: float) -> int:
-        return self._clock.host_us(media_us + self.shift_us) + self._wall_offset_us

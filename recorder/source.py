@@ -1,7 +1,7 @@
 """The recorder of one source: when to connect, what each event means, what is declared missing.
 
-A thread that looks at its inbox ten times a second. It may wait for the disk; the camera's thread
-never waits for it.
+A thread that sleeps until the camera's thread has read a burst of packets. It may wait for the disk;
+the camera's thread never waits for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from recorder.capture.camera import CameraAddress, CameraLink, Inbox, Item, Lost, Opened, Overloaded
+from recorder.capture.camera import CameraAddress, CameraLink, Event, Inbox, Lost, Opened, Overloaded
 from recorder.errors import ProtokolError
 from recorder.host_clock import monotonic_us
 from recorder.host_watch import MAX_UNCERTAINTY_US, HostWatch
@@ -27,7 +27,7 @@ from recorder.session import Session, SessionTerms
 from recorder.spool import Spool
 from recorder.window import SourceWindow
 
-_TICK_S = 0.1
+_LOOK_AROUND_US = 400_000
 _STALLED_US = US_PER_SECOND
 # The first packet after opening may wait for the camera's next keyframe.
 _FIRST_PACKET_US = 3 * US_PER_SECOND
@@ -68,7 +68,7 @@ class SourceRecorder(threading.Thread):
         super().__init__(name=f"recorder-{source}", daemon=True)
         self.source = source
         self.status = SourceStatus(since_us=now_us())
-        self.beat_us = monotonic_us()
+        self.beat_us = 0
         self._spool = spool
         self._configuration = configuration
         self._host = host
@@ -93,25 +93,43 @@ class SourceRecorder(threading.Thread):
 
     def stop(self) -> None:
         self._stopping.set()
+        self._inbox.arrived.set()
 
     def run(self) -> None:
         self._link.start()
+        arrived = self._inbox.arrived
         while not self._stopping.is_set():
-            self._tick(now_us())
-            self.beat_us = monotonic_us()
-            self._stopping.wait(_TICK_S)
+            if monotonic_us() - self.beat_us > _LOOK_AROUND_US:
+                self._look_around(now_us())
+            self._empty_inbox()
+            arrived.wait(_LOOK_AROUND_US / US_PER_SECOND)
+            arrived.clear()
         self._shut_down()
 
-    def _tick(self, at_us: int) -> None:
+    def _look_around(self, at_us: int) -> None:
+        self.beat_us = monotonic_us()
         self._keep_window(at_us)
-        while (item := self._inbox.take()) is not None:
-            self._guarded(lambda item=item: self._handle(item))  # type: ignore[misc]
         self._supervise(at_us)
         minute = (at_us - SETTLED_AFTER_US) // US_PER_MINUTE
         if minute != self._flushed_minute:
             self._flushed_minute = minute
             self._guarded(lambda: self._flush(at_us - SETTLED_AFTER_US))
         self.status = self._status(at_us)
+
+    def _empty_inbox(self) -> None:
+        take = self._inbox.take
+        while True:
+            try:
+                what, at_us = take()
+            except IndexError:
+                return
+            try:
+                if isinstance(what, (Opened, Overloaded, Lost)):
+                    self._handle(what, at_us)
+                elif self._session:
+                    self._session.take(what, at_us)
+            except (DiskError, MediaError) as error:
+                self._failed(error)
 
     def _guarded(self, step: Callable[[], object]) -> None:
         """A failure of disk or media ends the run, never the recorder."""
@@ -145,12 +163,9 @@ class SourceRecorder(threading.Thread):
 
     # --- events
 
-    def _handle(self, item: Item) -> None:
-        if type(item) is tuple:
-            if self._session:
-                self._session.take(item[0], item[1])
-        elif isinstance(item, Opened):
-            self._begin_session(item)
+    def _handle(self, item: Event, at_us: int) -> None:
+        if isinstance(item, Opened):
+            self._begin_session(item, at_us)
         elif isinstance(item, Overloaded):
             self._interrupt(GapCause.OVERLOAD, "the room host did not keep up")
         elif isinstance(item, Lost):
@@ -158,7 +173,7 @@ class SourceRecorder(threading.Thread):
             if self._window.is_wanted:
                 self._missing(item.cause, item.detail)
 
-    def _begin_session(self, opened: Opened) -> None:
+    def _begin_session(self, opened: Opened, at_us: int) -> None:
         self._end_session()
         room = self._configuration().room
         terms = SessionTerms(
@@ -171,7 +186,7 @@ class SourceRecorder(threading.Thread):
             may_record=lambda: self._forbidden(now_us()),
         )
         try:
-            self._session = Session(opened, self._ledger, terms, self.source)
+            self._session = Session(opened, at_us, self._ledger, terms, self.source)
         except MediaError as error:
             self._log.error("camera unusable", reason=str(error))
             self._missing(GapCause.UNKNOWN, str(error))
@@ -288,9 +303,7 @@ class SourceRecorder(threading.Thread):
 
     def _shut_down(self) -> None:
         self._link.stop()
-        while (item := self._inbox.take()) is not None:
-            if type(item) is tuple:
-                self._guarded(lambda item=item: self._handle(item))  # type: ignore[misc]
+        self._empty_inbox()
         self._end_session()
         self._fault = None
         self._missing(GapCause.MAINTENANCE, "the agent was stopped")

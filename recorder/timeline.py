@@ -42,6 +42,9 @@ class TrackTimeline:
     def step_us(self, media_us: float, arrival_us: float) -> float:
         """By how much media time jumped before this packet; 0 where it just went on."""
         last, cadence = self._last_us, self._cadence_us
+        if last is not None and media_us - last == cadence and not self._packets_at_report:
+            self._last_us, self._last_arrival_us = media_us, arrival_us  # what most packets are
+            return 0.0
         passed = arrival_us - self._last_arrival_us
         self._last_us, self._last_arrival_us = media_us, arrival_us
         if last is None:
@@ -57,5 +60,7 @@ class TrackTimeline:
                 return deviation
         elif advance <= 0 or (deviation > _STEP_US and passed < deviation / 2):
             return deviation
-        self._cadence_us = cadence + (min(advance, 2 * cadence) - cadence) * _CADENCE_WEIGHT
+        self._cadence_us = (
+            cadence + (advance - cadence if advance < 2 * cadence else cadence) * _CADENCE_WEIGHT
+        )
         return 0.0

@@ -28,9 +28,15 @@ from recorder.manifest import GapCause
 _CONNECT_TIMEOUT_US = 3_000_000
 _OPEN_TIMEOUT_S = 6.0
 _READ_TIMEOUT_S = 1.0
-# 4 s of the heaviest camera (16 Mbit/s), and more packets than 4 s of sound and picture ever are.
-_INBOX_BYTES = 8 << 20
-_INBOX_PACKETS = 2000
+# The heaviest cameras send 2 MB in a second.
+_INBOX_US = 4_000_000
+# Packets are read in bursts: between two of them the kernel holds what comes. Waking for each packet
+# would cost a third more of all CPU. The packet that ends a burst was waited for, so its arrival is
+# exact; the clock needs no other.
+_BURST_NS = 120_000_000
+_WAITED_NS = 2_000_000
+# Not at first, when the recorder learns how late packets are.
+_BURSTS_AFTER_NS = 1_000_000_000
 _PAUSE_S = (0.25, 1.0)
 # Wrong passwords lock accounts: cameras are asked rarely, the longer they refuse the more so.
 _REFUSED_PAUSE_S = (5.0, 300.0)
@@ -43,65 +49,52 @@ class Opened:
     container: InputContainer
     video: VideoStream | None
     audio: AudioStream | None
-    at_us: int
 
 
 @dataclass(frozen=True, slots=True)
 class Overloaded:
     """Packets between the one before and the one after were dropped."""
 
-    at_us: int
-
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection ended or could not be made. `at_us` is host time (monotonic)."""
+    """The connection ended or could not be made."""
 
     cause: GapCause
     detail: str
-    at_us: int
 
 
-Arrival = tuple[Any, int]  # a packet and its arrival on CLOCK_MONOTONIC
-Item = Opened | Overloaded | Lost | Arrival
+Event = Opened | Overloaded | Lost
 
 
 class Inbox:
-    """One producer, one consumer, no lock: each side counts on its own."""
+    """One producer, one consumer, no lock. Items are (packet or event, arrival on CLOCK_MONOTONIC).
 
-    def __init__(self, *, limit_bytes: int = _INBOX_BYTES, limit_packets: int = _INBOX_PACKETS) -> None:
-        self._items: deque[Item] = deque()
-        self._limit_bytes = limit_bytes
-        self._limit_packets = limit_packets
-        self._bytes_in = self._bytes_out = 0
+    Bounded by the age of its oldest packet: what a camera sends in that time bounds its bytes.
+    """
+
+    def __init__(self, *, limit_us: int = _INBOX_US) -> None:
+        self._items: deque[tuple[Any, int]] = deque()
+        self._limit_us = limit_us
         self._dropping = False
+        self.arrived = threading.Event()
+        self.take = self._items.popleft
+        """The oldest item; raises IndexError when there is none."""
 
     def put_packet(self, packet: Any, arrival_us: int) -> None:
         """Drops the packet when full, and every one after it until the inbox was emptied."""
-        if self._dropping:
-            if self._items:
-                return
-            self._dropping = False
-            self._items.append(Overloaded(arrival_us))
-        size = packet.size
-        full = self._bytes_in - self._bytes_out + size > self._limit_bytes
-        if full or len(self._items) >= self._limit_packets:
+        items = self._items
+        if items and (self._dropping or arrival_us - items[0][1] > self._limit_us):
             self._dropping = True
             return
-        self._bytes_in += size
-        self._items.append((packet, arrival_us))
+        if self._dropping:
+            self._dropping = False
+            items.append((Overloaded(), arrival_us))
+        items.append((packet, arrival_us))
 
-    def put(self, event: Opened | Lost) -> None:
-        self._items.append(event)
-
-    def take(self) -> Item | None:
-        try:
-            item = self._items.popleft()
-        except IndexError:
-            return None
-        if type(item) is tuple:
-            self._bytes_out += item[0].size
-        return item
+    def put(self, event: Opened | Lost, at_us: int) -> None:
+        self._items.append((event, at_us))
+        self.arrived.set()
 
 
 class CameraAddress:
@@ -173,8 +166,8 @@ class CameraLink(threading.Thread):
         self._log = get_logger(source=source, camera=str(address))
         self._wanted = threading.Event()
         self._stopped = threading.Event()
-        self._session = 0
-        self._abandoned = 0
+        # The present session goes on. Set by this thread, cleared by others: looked at for each packet.
+        self._reading = False
         self._pause_s = 0.0
         self._last_error = ""
 
@@ -184,15 +177,17 @@ class CameraLink(threading.Thread):
             self._wanted.set()
         else:
             self._wanted.clear()
+            self._reading = False
 
     def reopen(self, *, pause_s: float = 0.0) -> None:
         """Gives up the present session: something is wrong with it that reading does not show."""
         self._pause_s = pause_s
-        self._abandoned = self._session
+        self._reading = False
 
     def stop(self) -> None:
         self._stopped.set()
         self._wanted.set()
+        self._reading = False
 
     def run(self) -> None:
         pause_s = refused_s = 0.0
@@ -217,19 +212,19 @@ class CameraLink(threading.Thread):
                 self._pause_s = 0.0
 
     def _report(self, error: CameraError) -> None:
-        self._inbox.put(Lost(error.cause, str(error), monotonic_us()))
+        self._inbox.put(Lost(error.cause, str(error)), monotonic_us())
         if str(error) != self._last_error:
             self._last_error = str(error)
             self._log.warning("camera lost", reason=str(error), cause=error.cause.value)
 
     def _read_session(self) -> None:
-        self._session += 1
+        self._reading = True
         container = self._address.open()
         try:
             streams = container.streams
             video = streams.video[0] if streams.video else None
             audio = streams.audio[0] if streams.audio else None
-            self._inbox.put(Opened(container, video, audio, monotonic_us()))
+            self._inbox.put(Opened(container, video, audio), monotonic_us())
             self._log.info("camera opened", tracks=[s.codec_context.name for s in (video, audio) if s])
             self._last_error = ""
             self._read(container)
@@ -237,21 +232,28 @@ class CameraLink(threading.Thread):
             container.close()
 
     def _read(self, container: InputContainer) -> None:
-        """Returns when the session is not wanted any more; raises CameraError when the camera ends it."""
-        inbox = self._inbox
-        last_us = monotonic_us()
+        """Returns when the session is given up; raises CameraError when the camera ends it."""
+        put, clock_ns, arrived = self._inbox.put_packet, time.monotonic_ns, self._inbox.arrived
+        asked_ns = now_ns = clock_ns()
+        bursts_from_ns = now_ns + _BURSTS_AFTER_NS
+        failure: Exception | None = None
         try:
             for packet in container.demux():
-                now_us = time.monotonic_ns() // 1000
                 if packet.size == 0:
                     break  # PyAV's way to say that the stream ended or that reading timed out
-                inbox.put_packet(packet, now_us)
-                last_us = now_us
-                if self._abandoned == self._session or not self._wanted.is_set() or self._stopped.is_set():
-                    return
+                now_ns = clock_ns()
+                put(packet, now_ns // 1000)
+                if now_ns - asked_ns > _WAITED_NS:
+                    if not self._reading:
+                        return
+                    arrived.set()
+                    if now_ns > bursts_from_ns:
+                        time.sleep(_BURST_NS / 1e9)
+                asked_ns = clock_ns()
         except (av.FFmpegError, OSError) as error:
-            if monotonic_us() - last_us < _READ_TIMEOUT_S * 900_000:
-                raise CameraError.of(error) from error
-        if monotonic_us() - last_us < _READ_TIMEOUT_S * 900_000:
-            raise CameraError("the camera closed the connection", cause=GapCause.CAMERA_UNREACHABLE)
-        raise CameraError("the camera sends nothing any more", cause=GapCause.CAMERA_STALLED)
+            failure = error
+        if clock_ns() - now_ns > _READ_TIMEOUT_S * 900_000_000:
+            raise CameraError("the camera sends nothing any more", cause=GapCause.CAMERA_STALLED)
+        if failure is not None:
+            raise CameraError.of(failure) from failure
+        raise CameraError("the camera closed the connection", cause=GapCause.CAMERA_UNREACHABLE)
