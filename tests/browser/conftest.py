@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from sqlalchemy import func, select
 
+from archive.models import Certificate
 from archive.system import Archive
-from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
+from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND, now_us
 from tests.browser.looking import DESKTOP, PHONE
 from tests.footage import FakeAgent, make_archive
-from tests.processes import environment, free_port, server
+from tests.processes import environment, free_port, server, wait_for
 from tests.web import add_staff
 
 CHROMIUM = "/usr/bin/chromium"
@@ -44,6 +46,8 @@ def site(tmp_path_factory):
     archive = make_archive(directory)
     add_staff(archive)
     agent = FakeAgent(archive)
+    # Past its time already: the server destroys and certifies it as soon as it runs.
+    agent.record(now_us() - 40 * US_PER_DAY)
     start_us = (now_us() - 20 * US_PER_MINUTE) // US_PER_SECOND * US_PER_SECOND
     for number in range(15):
         agent.record(start_us + number * 2 * US_PER_SECOND)
@@ -53,9 +57,15 @@ def site(tmp_path_factory):
     port = free_port()
     env = environment(directory, port)
     with server(env, directory / "server.log") as process:
+        wait_for(lambda: _certificates(archive), 20, "what was due is destroyed")
         yield Site(env["PROTOKOL_SERVER_URL"], archive, start_us, end_us)
         assert process.terminate() == 0, process.said()
     archive.close()
+
+
+def _certificates(archive: Archive) -> int:
+    with archive.database.reading() as session:
+        return session.scalar(select(func.count()).select_from(Certificate)) or 0
 
 
 @pytest.fixture(scope="session")
