@@ -272,7 +272,7 @@ class CustodyEvent(Base):
 
     __tablename__ = "custody_event"
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    at_us: Mapped[int]
+    at_us: Mapped[int] = mapped_column(index=True)
     actor: Mapped[str] = mapped_column(String(64))
     action: Mapped[str] = mapped_column(String(40))
     room: Mapped[str | None] = mapped_column(String(32))

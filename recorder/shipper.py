@@ -46,7 +46,7 @@ def judge(answer: Answer) -> str | Retry:
     if answer.status in (401, 403):
         reason = f"the server refuses this agent's token ({answer.problem}); enroll the room again"
         return Retry(reason, after_s=_REFUSED_PAUSE_S)
-    if answer.status == 422 and str(answer.document.get("type", "")).endswith("digest-mismatch"):
+    if answer.status == 422 and str(answer.document.get("type", "")).endswith("digest_mismatch"):
         return Retry("the bytes did not arrive as they were signed", damaged=True)
     return Retry(answer.problem)
 

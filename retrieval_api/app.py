@@ -19,13 +19,27 @@ from retrieval_api.routes import (
     health,
     ingest,
     notice,
+    requests_api,
     resident,
     review,
     rooms,
     staff_login,
 )
 
-_ROUTES = (ingest, health, rooms, clips, staff_login, board, day, custody, notice, resident, review)
+_ROUTES = (
+    ingest,
+    health,
+    rooms,
+    clips,
+    requests_api,
+    staff_login,
+    board,
+    day,
+    custody,
+    notice,
+    resident,
+    review,
+)
 
 
 def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:

@@ -29,10 +29,10 @@ _log = structlog.get_logger()
 _PIECE_BYTES = 1 << 20
 _MAX_STATUS_BYTES = 32 * 1024
 
-translate(enrolment.NotEnrolledError, lambda error: Problem(401, "not-enrolled", str(error)))
+translate(enrolment.NotEnrolledError, lambda error: Problem(401, "not_enrolled", str(error)))
 # An agent tells this one from the rest: it looks at its own file before it sends again.
-translate(DigestMismatchError, lambda error: Problem(422, "digest-mismatch", str(error)))
-translate(StoreFullError, lambda error: Problem(507, "store-full", str(error)))
+translate(DigestMismatchError, lambda error: Problem(422, "digest_mismatch", str(error)))
+translate(StoreFullError, lambda error: Problem(507, "store_full", str(error)))
 
 
 def _token(authorization: str) -> str:

@@ -40,11 +40,10 @@ from retrieval_api.requests.asked_interval import About, parse_day
 from retrieval_api.requests.receipts import SHOWN_FOR_SECONDS
 from retrieval_api.requests.registration import TooManyOpenError
 from retrieval_api.requests.services import RequestServices, address_of, services_of
-from retrieval_api.routes import requests_api, resident_status
+from retrieval_api.routes import resident_status
 
 router = APIRouter(include_in_schema=False)
 router.include_router(resident_status.router)
-router.include_router(requests_api.router)
 
 RECEIPT_COOKIE = "protokol_receipt"
 RECEIPT_PATH = "/request/receipt"

@@ -80,7 +80,7 @@ def test_cut_off_and_altered_bodies_are_not_acknowledged(env, tmp_path):
         answer = remote.put(signed, altered)
         assert answer.status_code == 422
         assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["type"].endswith("digest-mismatch")
+        assert answer.json()["type"].endswith("digest_mismatch")
         assert remote.put(signed, body).status_code == 201
     protokol(env, "archive", "check", "--deep")
 
@@ -92,7 +92,7 @@ def test_a_full_disk_is_an_answer_that_is_not_terminal(env, tmp_path, tiny_disk)
     signed, body = remote.agent.segment(now_us() - 20 * SECOND, seconds=5)
     with server(env, tmp_path / "log"):
         answer = remote.put(signed, body)
-        assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (507, "store-full")
+        assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (507, "store_full")
         (tiny_disk / "ballast").unlink()
         assert remote.put(signed, body).json()["outcome"] == "accepted"
     protokol(env, "archive", "check", "--deep")

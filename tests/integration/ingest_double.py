@@ -210,7 +210,7 @@ class IngestDouble:
             right = right and body[manifest.media_bytes :] == signed.box
             if not right and not damaged:
                 self.refused.append(f"digest of {manifest.sequence}")
-                return 422, {"type": "https://protokol.example/problems/digest-mismatch", "title": "digest"}
+                return 422, {"type": "https://protokol.example/problems/digest_mismatch", "title": "digest"}
         else:
             assert body == b""
         if self.answers:

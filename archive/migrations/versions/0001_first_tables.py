@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sequence", name=op.f("pk_custody_event")),
     )
     with op.batch_alter_table("custody_event", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_custody_event_at_us"), ["at_us"], unique=False)
         batch_op.create_index("ix_custody_event_room_date", ["room", "date"], unique=False)
         batch_op.create_index(batch_op.f("ix_custody_event_subject"), ["subject"], unique=False)
 
@@ -424,6 +425,7 @@ def downgrade() -> None:
     with op.batch_alter_table("custody_event", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_custody_event_subject"))
         batch_op.drop_index("ix_custody_event_room_date")
+        batch_op.drop_index(batch_op.f("ix_custody_event_at_us"))
 
     op.drop_table("custody_event")
     op.drop_table("chain_link")
