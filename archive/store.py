@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from recorder.durable import make_directory, sync_directory, write_all
 from recorder.errors import ProtokolError
 
 # magic, format version, cipher (0 = none), reserved
@@ -96,7 +97,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            _make_directory(root)
+            make_directory(root)
         except OSError as error:
             raise StoreError(f"cannot make the store directory {root}: {error.strerror}") from error
 
@@ -122,7 +123,7 @@ class LocalStore:
             directories.add(path.parent)
         for directory in directories:
             with contextlib.suppress(FileNotFoundError):
-                _fsync_directory(directory)
+                sync_directory(directory)
 
     def names(self) -> Iterator[str]:
         for path in sorted(self.root.glob("*/*/*")):
@@ -143,9 +144,9 @@ class _LocalWriter:
         self._temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{os.urandom(6).hex()}")
         self._fd = -1
         with self._storing():
-            _make_directory(path.parent)
+            make_directory(path.parent)
             self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            os.write(self._fd, _HEADER.pack(MAGIC, VERSION, CIPHER_NONE))
+            write_all(self._fd, _HEADER.pack(MAGIC, VERSION, CIPHER_NONE))
 
     @contextlib.contextmanager
     def _storing(self) -> Iterator[None]:
@@ -159,10 +160,8 @@ class _LocalWriter:
             raise StoreError(f"cannot store {self._path.name}: {error.strerror}") from error
 
     def write(self, data: bytes) -> None:
-        view = memoryview(data)
         with self._storing():
-            while view:
-                view = view[os.write(self._fd, view) :]
+            write_all(self._fd, data)
 
     def pread(self, offset: int, length: int) -> bytes:
         with self._storing():
@@ -175,7 +174,7 @@ class _LocalWriter:
             os.close(self._fd)
             self._fd = -1
             self._temporary.rename(target)
-            _fsync_directory(target.parent)
+            sync_directory(target.parent)
 
     def abort(self) -> None:
         if self._fd >= 0:
@@ -209,23 +208,6 @@ class _LocalReader:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _make_directory(path: Path) -> None:
-    """Like `mkdir -p`, and survives a power cut: each new name is fsynced in its parent."""
-    if path.is_dir():
-        return
-    _make_directory(path.parent)
-    path.mkdir(mode=0o700, exist_ok=True)
-    _fsync_directory(path.parent)
-
-
-def _fsync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def open_store(url: str) -> Store:

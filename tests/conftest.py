@@ -8,9 +8,19 @@ import subprocess
 import pytest
 from hypothesis import settings
 
+from tests.footage import make_archive
+
 # A deadline per example measures the load of the machine, not the code under test.
 settings.register_profile("protokol", deadline=None, print_blob=True)
 settings.load_profile("protokol")
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A fresh demo archive of its own, with the rooms of tests.footage in force."""
+    archive = make_archive(tmp_path)
+    yield archive
+    archive.close()
 
 
 @pytest.fixture

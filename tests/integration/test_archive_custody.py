@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from archive import custody
 from archive.custody import Event
 from tests.footage import make_archive

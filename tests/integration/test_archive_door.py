@@ -13,7 +13,7 @@ from archive.door import Ground, GroundError, NoFootageError, resolve
 from archive.models import CustodyEvent, Hold, RoomDay
 from recorder.instants import to_us
 from recorder.intervals import Interval, merge, subtract
-from tests.footage import SECOND, FakeAgent, make_archive
+from tests.footage import SECOND, FakeAgent
 
 T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
 MINUTE = 60 * SECOND
@@ -21,13 +21,6 @@ MINUTE = 60 * SECOND
 DUE = to_us(datetime(2026, 12, 19, 22, 0, tzinfo=UTC))
 NOW = T0 + 3600 * SECOND
 AUDIT = Ground("audit")
-
-
-@pytest.fixture
-def archive(tmp_path):
-    archive = make_archive(tmp_path)
-    yield archive
-    archive.close()
 
 
 @pytest.fixture

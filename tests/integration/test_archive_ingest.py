@@ -20,13 +20,6 @@ T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
 
 
 @pytest.fixture
-def archive(tmp_path):
-    archive = make_archive(tmp_path)
-    yield archive
-    archive.close()
-
-
-@pytest.fixture
 def agent(archive):
     return FakeAgent(archive)
 

@@ -15,7 +15,7 @@ from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND, local_mi
 from recorder.intervals import Interval
 from retention import holds, purge
 from retention.errors import DayGoneError, HoldError
-from tests.footage import ROOMS, FakeAgent, make_archive
+from tests.footage import ROOMS, FakeAgent
 
 ZONE = "Europe/Kyiv"
 HOUR = 60 * US_PER_MINUTE
@@ -24,13 +24,6 @@ DUE = local_midnight_us(date(2026, 12, 20), ZONE)
 
 def at(day: int, hour: float = 10) -> int:
     return local_midnight_us(date(2026, 11, day), ZONE) + int(hour * HOUR)
-
-
-@pytest.fixture
-def archive(tmp_path):
-    archive = make_archive(tmp_path)
-    yield archive
-    archive.close()
 
 
 def order(start_us: int, end_us: int, room: str = "108", **options) -> holds.HoldOrder:

@@ -43,13 +43,6 @@ def at(day: int, hour: float = 10) -> int:
 
 
 @pytest.fixture
-def archive(tmp_path):
-    archive = make_archive(tmp_path)
-    yield archive
-    archive.close()
-
-
-@pytest.fixture
 def agent(archive):
     return FakeAgent(archive)
 
