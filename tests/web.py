@@ -57,6 +57,8 @@ def serving(archive: Archive, clock: Any = now_us) -> Iterator[str]:
         configure_logging()
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
+        # Who connects before the server's thread runs waits instead of being refused.
+        sock.listen()
         port = sock.getsockname()[1]
         config = uvicorn.Config(create_app(archive, clock), log_config=None, timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)
