@@ -19,8 +19,8 @@ function wallClock(seconds) {
 }
 
 function take(name) {
+  // The focus stays where it is: the next key must not be typed into the field.
   fields[name].value = wallClock(player.currentTime);
-  fields[name].focus();
 }
 
 if (player && runs.length) {
@@ -31,6 +31,8 @@ if (player && runs.length) {
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, textarea, select");
     const name = { KeyI: "in", KeyO: "out" }[event.code];
-    if (name && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) take(name);
+    if (!name || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    take(name);
   });
 }
