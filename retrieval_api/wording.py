@@ -146,6 +146,8 @@ ACTIONS: Final = {
     "hold_narrowed": N_("заборону знищення звужено"),
     "hold_placed": N_("знищення заборонено"),
     "hold_released": N_("заборону знищення знято"),
+    "identity_recorded": N_("особу заявника підтверджено"),
+    "interval_set": N_("межі запису задано"),
     "log_exported": N_("журнал збережено у файл"),
     "login": N_("вхід"),
     "login_failed": N_("невдалий вхід"),

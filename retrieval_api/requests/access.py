@@ -69,7 +69,7 @@ class Gate:
         request = self._take_attempt(parse_number(number_text))
         is_right = self.secrets.verify_pin(request.pin_hash if request else None, plain_pin(pin_text))
         if request is not None and is_right:
-            self._forget_failures(request)
+            self._let_in(request, now_us)
             return request
         self.throttle.failed(key, now_us)
         if request is not None:
@@ -97,11 +97,14 @@ class Gate:
                 events.append(_event("pin_locked", request, "system", now_us))
             custody.append(session, *events)
 
-    def _forget_failures(self, admitted: Request) -> None:
+    def _let_in(self, admitted: Request, now_us: int) -> None:
+        """A log-in is a custody event (invariant 8); a right PIN forgets the wrong ones before it."""
         with self.archive.database.transaction() as session:
             request = _locked(session, Request.id == admitted.id)
             if request is not None and request.pin_hash == admitted.pin_hash:
                 request.pin_failures = 0
+            actor = f"request:{admitted.number}"
+            custody.append(session, _event("request_opened", admitted, actor, now_us))
 
 
 def is_locked(request: Request) -> bool:

@@ -179,6 +179,7 @@ def test_number_and_pin_open_and_anything_else_looks_alike(archive, footage, reg
     receipt = registrar.register(APPLICATION, "10.0.0.1", NOW)
     typed = f"{receipt.pin[:4]} {receipt.pin[4:]}"
     assert gate.admit(receipt.number.replace("-", " "), typed, "10.0.0.1", NOW).number == receipt.number
+    assert actions(archive, receipt.number) == ["request_registered", "request_opened"]
     said = set()
     for number, pin in (
         (receipt.number, "00000000"),

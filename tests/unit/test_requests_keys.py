@@ -69,4 +69,3 @@ def test_a_double_click_gets_the_first_receipt() -> None:
     forms.remember("c", "2")
     with forms.form("a") as earlier:
         assert earlier is None, "only the last forms are remembered"
-
