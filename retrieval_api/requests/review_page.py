@@ -125,6 +125,22 @@ def opening(case: queue.Case, staff: Staff, interval: Interval, zone: str, *, ex
     return Opening(staff.actor, room, interval, Ground("request", case.request.number), exact=exact)
 
 
+def why_not_receivable(request: Request, staff: Staff, case: queue.Case, interval: Interval) -> str:
+    """Why the resident would receive nothing of the interval (a message id), or nothing.
+
+    An approval of what cannot be handed out would be an empty promise.
+    """
+    zone = pages.rooms_of(request).council.timezone
+    try:
+        wanted = opening(case, staff, interval, zone, exact=True)
+        clip_response.find(pages.archive_of(request), wanted, pages.now_of(request))
+    except CodecChangeError:
+        return N_("Посеред цих меж змінилося налаштування камери. Задайте межі до зміни або після неї.")
+    except (NoFootageError, NothingRecordedError):
+        return N_("У цих межах запису немає. Змініть межі або виберіть «Запису немає».")
+    return ""
+
+
 def set_interval(case: queue.Case) -> Interval | None:
     start_us, end_us = case.request.start_us, case.request.end_us
     return None if start_us is None or end_us is None else Interval(start_us, end_us)

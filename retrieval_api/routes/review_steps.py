@@ -121,6 +121,9 @@ def decision(
     try:
         if outcome in {"released", "partial"}:
             seen = _seen(form)
+            empty = _nothing_to_hand_out(request, number, staff, seen)
+            if empty:
+                return _again(request, staff, number, "decision", empty, form)
             desk.approve(number, seen, staff.actor, now_us, reason=reason, partial=outcome == "partial")
         elif outcome in {"refused", "not_found"}:
             desk.refuse(number, reason, staff.actor, now_us, not_found=outcome == "not_found")
@@ -205,6 +208,16 @@ def _seen(form: dict[str, str]) -> Interval:
     if len(start) < 20 and len(end) < 20 and start.isdecimal() and end.isdecimal() and int(start) < int(end):
         return Interval(int(start), int(end))
     return Interval(0, 1)
+
+
+def _nothing_to_hand_out(request: Request, number: str, staff: Staff, seen: Interval) -> str:
+    archive, now_us = pages.archive_of(request), pages.now_of(request)
+    with archive.database.reading() as session:
+        case = queue.case(session, number, now_us, archive.timezone(session))
+    if review_page.set_interval(case) != seen or not case.row.state.is_open:
+        # What is wrong is not the footage: the decision itself will say it.
+        return ""
+    return review_page.why_not_receivable(request, staff, case, seen)
 
 
 def _words(error: IllegalTransition | DecisionError | DayGoneError) -> str:

@@ -491,6 +491,19 @@ def test_an_interval_without_footage_is_explained(resident, operator) -> None:
     assert "<video" not in shown.text
 
 
+def test_an_approval_is_never_an_empty_promise(resident, operator, archive) -> None:
+    number, _ = register(resident)
+    page = f"/staff/requests/{number}"
+    operator.form(page, f"{page}/match", room="108")
+    operator.form(page, f"{page}/interval", **{"in": "10:50:00", "out": "10:55:00"})
+    operator.form(page, f"{page}/identity", basis="known", note="")
+    seen = dict(re.findall(r'name="(seen_\w+)" value="(\d+)"', operator.get(page).text))
+    answer = operator.form(page, f"{page}/decision", outcome="released", reason="", **seen)
+    assert answer.status_code == 422
+    assert "У цих межах запису немає" in answer.text
+    assert "request_approved" not in actions(archive)
+
+
 def test_an_unknown_number_is_a_404(operator) -> None:
     assert operator.get("/staff/requests/2026-000077-1").status_code == 404
 
