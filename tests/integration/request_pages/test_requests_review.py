@@ -1,0 +1,148 @@
+"""The review: queue, roles, looking, deciding."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from archive.models import Viewing
+from tests.integration.request_pages.site import DIGITS, actions, log_in, register, rows_of
+from tests.requesting import at
+from tests.web import Client
+
+
+def test_the_queue_shows_requests_without_a_room_first_and_how_many_a_contact_has(resident, operator) -> None:
+    first, _ = register(resident)
+    second, _ = register(resident)
+    everywhere, _ = register(resident, room="unknown", phone="050 111 11 11")
+    page = operator.get("/staff/requests").text
+    assert page.index(everywhere) < page.index(first) < page.index(second)
+    assert "усі кабінети" in page
+    assert "2 відкриті запити цього контакту" in page
+    assert "через 7 днів" in page
+    found = operator.get(f"/staff/requests?number={first.replace('-', ' ')}")
+    assert found.url.path == f"/staff/requests/{first}"
+    assert "У номері помилка" in operator.get("/staff/requests?number=2026-000001-0").text
+
+
+def test_nothing_can_be_opened_before_a_room_is_matched_or_beside_what_was_asked(resident, operator) -> None:
+    number, _ = register(resident)
+    page = f"/staff/requests/{number}"
+
+    def footage(start_us: int, end_us: int) -> int:
+        address = f"{page}/recording.mp4?start_us={start_us}&end_us={end_us}"
+        return operator.get(address, headers={"Range": "bytes=0-0"}).status_code
+
+    assert "<video" not in operator.get(page).text
+    assert footage(at(10, 30), at(10, 31)) == 409
+    operator.form(page, f"{page}/match", room="108")
+    assert "<video" in operator.get(page).text
+    assert footage(at(10, 30), at(10, 31)) == 206
+    assert footage(at(8), at(8, 30)) == 403
+    assert footage(at(10, 31), at(10, 30)) == 403
+    assert "не більше трьох годин" in operator.get(f"{page}?start=08:00&end=09:00").text
+    assert "не більше трьох годин" in operator.get(f"{page}?start=абв").text
+
+
+def test_opening_is_recorded_with_its_ground_before_the_first_byte(resident, operator, archive) -> None:
+    number, pin = register(resident)
+    page = f"/staff/requests/{number}"
+    operator.form(page, f"{page}/match", room="108")
+    assert "view_opened" not in actions(archive), "a page is not a look"
+    operator.get(f"{page}/recording.mp4?start_us={at(10, 30)}&end_us={at(10, 31)}")
+    (viewing,) = rows_of(archive, Viewing)
+    assert viewing.ground == f"request:{number}"
+    assert actions(archive).count("view_opened") == 1
+    mine = log_in(resident, number, pin).text
+    assert "оператор" in mine
+    assert "за цим запитом" in mine
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "allowed"),
+    [
+        ("clerk", "identity", True),
+        ("clerk", "pin", True),
+        ("clerk", "match", False),
+        ("clerk", "decision", False),
+        ("auditor", "identity", False),
+        ("auditor", "pin", False),
+        ("reviewer", "match", True),
+    ],
+)
+def test_each_role_does_its_own(url, resident, role, action, allowed) -> None:
+    number, _ = register(resident)
+    fields = {"basis": "document", "document": "id_card", "room": "108", "outcome": "refused", "reason": "ні"}
+    with Client(base_url=url, follow_redirects=True) as client:
+        client.log_in(role)
+        page = f"/staff/requests/{number}"
+        if role == "auditor":
+            assert client.get(page).status_code == 403
+            page = "/staff/board"
+        answer = client.form(page, f"/staff/requests/{number}/{action}", **fields)
+        assert answer.status_code == (200 if allowed else 403)
+        if role == "clerk":
+            shown = client.get(page).text
+            assert "<video" not in shown
+            assert "/match" not in shown
+
+
+def test_a_clerk_reissues_a_pin_and_the_old_one_dies_with_its_session(url, resident) -> None:
+    number, pin = register(resident)
+    log_in(resident, number, pin)
+    with Client(base_url=url, follow_redirects=True) as clerk:
+        clerk.log_in("clerk")
+        page = f"/staff/requests/{number}"
+        assert clerk.form(page, f"{page}/pin", document="").status_code == 422
+        shown = clerk.form(page, f"{page}/pin", document="id_card")
+        fresh = dict(DIGITS.findall(shown.text))["pin"].replace(" ", "")
+        assert fresh != pin
+    assert resident.get("/my").url.path == "/status", "the session of the old PIN is over"
+    assert log_in(resident, number, pin).status_code == 422
+    assert log_in(resident, number, fresh).url.path == "/my"
+
+
+def test_a_step_that_is_wrong_keeps_what_was_typed(resident, operator) -> None:
+    number, _ = register(resident)
+    page = f"/staff/requests/{number}"
+    operator.form(page, f"{page}/match", room="108")
+    for action, fields, words in (
+        ("match", {"room": "999"}, "Виберіть кабінет"),
+        ("interval", {"in": "10:30", "out": "10:20"}, 'value="10:20"'),
+        ("interval", {"in": "06:00", "out": "06:10"}, "не належить до запиту"),
+        ("identity", {"basis": "document", "note": "КС 123456"}, "номер документа"),
+        ("identity", {"basis": "", "note": "прийшов сам"}, 'value="прийшов сам"'),
+        ("decision", {"outcome": "released"}, "Спершу задайте початок і кінець"),
+        ("decision", {"outcome": "refused", "reason": "я" * 1_000_000}, "Причина задовга"),
+    ):
+        answer = operator.form(page, f"{page}/{action}", **fields)
+        assert answer.status_code == 422, action
+        assert words in answer.text
+
+
+def test_an_interval_without_footage_is_explained(resident, operator) -> None:
+    number, _ = register(resident, time="14:00")
+    page = f"/staff/requests/{number}"
+    operator.form(page, f"{page}/match", room="108")
+    shown = operator.get(page)
+    assert shown.status_code == 200
+    assert "Запису за цей час немає" in shown.text
+    assert "<video" not in shown.text
+
+
+def test_an_approval_is_never_an_empty_promise(resident, operator, archive) -> None:
+    number, _ = register(resident)
+    page = f"/staff/requests/{number}"
+    operator.form(page, f"{page}/match", room="108")
+    operator.form(page, f"{page}/interval", **{"in": "10:50:00", "out": "10:55:00"})
+    operator.form(page, f"{page}/identity", basis="known", note="")
+    seen = dict(re.findall(r'name="(seen_\w+)" value="(\d+)"', operator.get(page).text))
+    answer = operator.form(page, f"{page}/decision", outcome="released", reason="", **seen)
+    assert answer.status_code == 422
+    assert "У цих межах запису немає" in answer.text
+    assert "request_approved" not in actions(archive)
+
+
+def test_an_unknown_number_is_a_404(operator) -> None:
+    assert operator.get("/staff/requests/2026-000077-1").status_code == 404
