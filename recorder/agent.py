@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import threading
 import time
@@ -30,7 +31,7 @@ from recorder.spool import Spool
 from recorder.systemd import notify
 from recorder.uplink import Uplink
 
-_WATCH_S = 1.0
+_WATCH_S = 5.0
 # The recorder waits for the disk and the shipper for the server; longer than this nothing waits.
 _HUNG_US = 60 * US_PER_SECOND
 _M_ARENA_MAX = -8  # malloc.h
@@ -94,8 +95,9 @@ class Agent:
         self._key = key
         self._options = options
         self._log = get_logger()
-        self._stopping = threading.Event()
-        self._changed = threading.Event()
+        self._stopping = False
+        self._changed = False
+        self._wake = threading.Event()
         self._host = HostWatch()
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         self._spool = Spool(options.spool_dir, key, limit_bytes=options.spool_limit_bytes)
@@ -114,11 +116,16 @@ class Agent:
             key.room,
             self._store,
             self._document,
-            configuration_changed=self._changed.set,
+            configuration_changed=self._configuration_changed,
         )
 
     def stop(self) -> None:
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
+
+    def _configuration_changed(self) -> None:
+        self._changed = True
+        self._wake.set()
 
     def run(self) -> None:
         """Raises AgentFailedError when a part of the agent died or hangs."""
@@ -126,15 +133,20 @@ class Agent:
             recorder.start()
         self._shipper.start()
         self._heartbeat.start()
+        # What is loaded by now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         notify("READY=1")
         self._log.info("agent runs", sources=list(self._sources), spool=str(self._options.spool_dir))
         try:
-            while not self._stopping.wait(_WATCH_S):
-                if self._changed.is_set():
-                    self._changed.clear()
+            while not self._stopping:
+                if self._changed:
+                    self._changed = False
                     self._reopen_changed_sources()
                 self._check_parts()
                 notify("WATCHDOG=1")
+                self._wake.wait(_WATCH_S)
+                self._wake.clear()
         finally:
             notify("STOPPING=1")
             self._shut_down()

@@ -58,7 +58,9 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A finished segment or gap on disk. `size` is the whole file."""
+    """A finished segment or gap on disk. `size` is the whole file, `manifest_at` where its manifest's
+    box begins, 0 for a gap.
+    """
 
     path: Path
     source: str
@@ -66,6 +68,7 @@ class Entry:
     start_us: int
     end_us: int
     size: int
+    manifest_at: int
 
     @property
     def is_segment(self) -> bool:
@@ -245,7 +248,8 @@ class Chain:
 
     def _entry(self, signed: SignedManifest, path: Path, size: int) -> Entry:
         manifest = signed.manifest
-        return Entry(path, self.source, manifest.sequence, manifest.start_us, manifest.end_us, size)
+        at = manifest.media_bytes if isinstance(manifest, SegmentManifest) else 0
+        return Entry(path, self.source, manifest.sequence, manifest.start_us, manifest.end_us, size, at)
 
     def _follow(self, signed: SignedManifest) -> None:
         manifest = signed.manifest
@@ -256,12 +260,15 @@ class Chain:
             self._state.covered[track] = max(self._state.covered.get(track, 0), manifest.end_us)
 
 
-def read_manifest(path: Path) -> SignedManifest:
-    """Of a finished entry; raises ManifestError when it cannot be read."""
+def read_manifest(path: Path, manifest_at: int = 0) -> SignedManifest:
+    """Of a finished entry; raises ManifestError when it cannot be read.
+
+    `manifest_at` spares the walk to the last box.
+    """
     try:
         if path.suffix == GAP_SUFFIX:
             return decode(path.read_bytes())
-        found = trailing_manifest(path)
+        found = trailing_manifest(path, manifest_at)
     except (OSError, ManifestError) as error:
         raise ManifestError(f"{path} is damaged: {error}") from error
     if found is None:
@@ -269,11 +276,12 @@ def read_manifest(path: Path) -> SignedManifest:
     return found
 
 
-def trailing_manifest(path: Path) -> SignedManifest | None:
-    """The manifest in the last box of a segment file, or None. Only headers of boxes are read."""
+def trailing_manifest(path: Path, at: int = 0) -> SignedManifest | None:
+    """The manifest in the last box of a segment file, or None. Only headers of boxes are read, from
+    the box at `at` on.
+    """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        at = 0
         while at + 8 <= size:
             file.seek(at)
             header = file.read(16)

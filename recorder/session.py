@@ -27,6 +27,8 @@ from recorder.timeline import TrackTimeline
 # While a camera is being opened its packets queue; after this the arrivals are real, so the least
 # late of them is known.
 _HOLD_US = 300_000
+# Cameras report every five seconds or so.
+_REPORT_WITHIN_US = 15_000_000
 _VIDEO_TICK_US = US_PER_SECOND / VIDEO_TIMESCALE
 _DEFAULT_FRAME_TICKS = 3600
 
@@ -93,6 +95,7 @@ class Session:
         self._clock_jumps = 0
         self._held: list[tuple[Any, int]] | None = []
         self._observing = False
+        self._sound_waits_since_us = 0
         self._sets = b""
         self._roll = False
         self._run: Run | None = None
@@ -119,9 +122,10 @@ class Session:
     def pictures(self) -> int:
         return self._video.packets
 
-    @property
-    def last_sound_us(self) -> int | None:
-        return self._audio.last_packet_us if self._audio else None
+    def sound_waits(self, now_us: int) -> bool:
+        """Whether sound has come for so long on a clock that stood still that only reopening helps."""
+        since_us = self._sound_waits_since_us
+        return bool(since_us) and now_us - since_us > _REPORT_WITHIN_US
 
     def take(self, packet: Any, arrival_us: int) -> None:
         held = self._held
@@ -186,6 +190,9 @@ class Session:
 
     def _process_audio(self, track: _Track, packet: Any, arrival_us: int) -> None:
         pts = self._place(track, packet, arrival_us)
+        if track.timeline.stood_still:
+            self._sound_waits_since_us = self._sound_waits_since_us or arrival_us
+            return
         duration = packet.duration or (track.timeline.cadence_us or 0) / track.tick_us
         run, closing = self._run, self._closing
         if closing:
@@ -210,7 +217,11 @@ class Session:
             dts = 0 if track.last_dts is None else track.last_dts + 1
         track.last_dts = dts
         step_us = timeline.step_us(dts * track.tick_us, arrival_us)
-        if step_us:
+        if step_us > 0 and timeline.stood_still:
+            # The report has put the track right: this is no step but the end of one.
+            timeline.stood_still = False
+            self._sound_waits_since_us = 0
+        elif step_us:
             track.shift -= round(step_us / track.tick_us)
             self._roll = True
             self._log.info("time line stepped", ms=round(step_us / 1000, 1), video=track is self._video)

@@ -122,7 +122,7 @@ class Shipper(threading.Thread):
 
     def _ship(self, source: str, entry: Entry) -> bool:
         try:
-            signed = read_manifest(entry.path)
+            signed = read_manifest(entry.path, entry.manifest_at)
             verdict = judge(self._send(entry, signed))
             if isinstance(verdict, Retry):
                 self._put_off(source, entry, signed, verdict)

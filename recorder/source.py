@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from recorder.capture.camera import CameraAddress, CameraLink, Event, Inbox, Lost, Opened, Overloaded
+from recorder.capture.camera import Burst, CameraAddress, CameraLink, Event, Inbox, Lost, Opened, Overloaded
 from recorder.errors import ProtokolError
 from recorder.host_clock import monotonic_us
 from recorder.host_watch import MAX_UNCERTAINTY_US, HostWatch
@@ -68,7 +68,8 @@ class SourceRecorder(threading.Thread):
         super().__init__(name=f"recorder-{source}", daemon=True)
         self.source = source
         self.status = SourceStatus(since_us=now_us())
-        self.beat_us = 0
+        self.beat_us = monotonic_us()
+        self._looked_us = 0
         self._spool = spool
         self._configuration = configuration
         self._host = host
@@ -93,21 +94,19 @@ class SourceRecorder(threading.Thread):
 
     def stop(self) -> None:
         self._stopping.set()
-        self._inbox.arrived.set()
+        self._inbox.wake()
 
     def run(self) -> None:
         self._link.start()
-        arrived = self._inbox.arrived
         while not self._stopping.is_set():
-            if monotonic_us() - self.beat_us > _LOOK_AROUND_US:
+            self.beat_us = monotonic_us()
+            if self.beat_us - self._looked_us > _LOOK_AROUND_US:
                 self._look_around(now_us())
-            self._empty_inbox()
-            arrived.wait(_LOOK_AROUND_US / US_PER_SECOND)
-            arrived.clear()
+            self._take_one(_LOOK_AROUND_US / US_PER_SECOND)
         self._shut_down()
 
     def _look_around(self, at_us: int) -> None:
-        self.beat_us = monotonic_us()
+        self._looked_us = self.beat_us
         self._keep_window(at_us)
         self._supervise(at_us)
         minute = (at_us - SETTLED_AFTER_US) // US_PER_MINUTE
@@ -116,20 +115,22 @@ class SourceRecorder(threading.Thread):
             self._guarded(lambda: self._flush(at_us - SETTLED_AFTER_US))
         self.status = self._status(at_us)
 
-    def _empty_inbox(self) -> None:
-        take = self._inbox.take
-        while True:
-            try:
-                what, at_us = take()
-            except IndexError:
-                return
-            try:
-                if isinstance(what, (Opened, Overloaded, Lost)):
-                    self._handle(what, at_us)
-                elif self._session:
-                    self._session.take(what, at_us)
-            except (DiskError, MediaError) as error:
-                self._failed(error)
+    def _take_one(self, timeout_s: float) -> bool:
+        """Works on the next thing in the inbox; False when nothing came in time."""
+        item = self._inbox.take(timeout_s)
+        if item is None:
+            return False
+        if isinstance(item, tuple):
+            self._guarded(lambda: self._handle(*item))
+        else:
+            self._guarded(lambda: self._record(item))
+        return True
+
+    def _record(self, burst: Burst) -> None:
+        if self._session:
+            take = self._session.take
+            for packet, arrival_us in burst:
+                take(packet, arrival_us)
 
     def _guarded(self, step: Callable[[], object]) -> None:
         """A failure of disk or media ends the run, never the recorder."""
@@ -220,6 +221,11 @@ class SourceRecorder(threading.Thread):
             self._missing(GapCause.CAMERA_STALLED, "no picture for a second")
             self._link.reopen()
             return
+        if session.sound_waits(monotonic_us()):
+            self._guarded(self._end_session)
+            self._missing(GapCause.OPENING, "the camera's sound lost its clock")
+            self._link.reopen()
+            return
         offset_us = session.wall_offset_us
         if offset_us is not None and self._host.stepped_since(offset_us):
             self._interrupt(GapCause.CLOCK_STEP, "the host's clock was set")
@@ -303,9 +309,9 @@ class SourceRecorder(threading.Thread):
 
     def _shut_down(self) -> None:
         self._link.stop()
-        self._empty_inbox()
+        while self._take_one(0):
+            pass
         self._end_session()
-        self._fault = None
         self._missing(GapCause.MAINTENANCE, "the agent was stopped")
         self._guarded(lambda: self._ledger.stop(now_us()))
         self._log.info("source stopped")

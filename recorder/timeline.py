@@ -17,6 +17,10 @@ _STEP_US = 100_000
 # The parser holds video back by one frame, so the step may come a packet after the report's mark.
 _PACKETS_AT_REPORT = 3
 _CADENCE_WEIGHT = 1 / 8
+# Time that passed without media time passing: more than any network holds back while the other track
+# of the same connection goes on.
+_SILENCE_US = 1_000_000
+_STANDSTILL_US = 500_000
 
 
 class TrackTimeline:
@@ -28,6 +32,9 @@ class TrackTimeline:
         self._last_us: float | None = None
         self._last_arrival_us = 0.0
         self._cadence_us: float | None = None
+        # The track was silent and its clock stood still meanwhile: its times are wrong by the silence
+        # until the camera's next report puts them right, by a step forward.
+        self.stood_still = False
 
     @property
     def cadence_us(self) -> float | None:
@@ -42,25 +49,33 @@ class TrackTimeline:
     def step_us(self, media_us: float, arrival_us: float) -> float:
         """By how much media time jumped before this packet; 0 where it just went on."""
         last, cadence = self._last_us, self._cadence_us
-        if last is not None and media_us - last == cadence and not self._packets_at_report:
-            self._last_us, self._last_arrival_us = media_us, arrival_us  # what most packets are
-            return 0.0
         passed = arrival_us - self._last_arrival_us
         self._last_us, self._last_arrival_us = media_us, arrival_us
         if last is None:
             return 0.0
         advance = media_us - last
+        if passed > _SILENCE_US:
+            return self._after_silence(advance, passed)
+        if advance == cadence and not self._packets_at_report:
+            return 0.0  # as most packets
         if cadence is None:
-            self._cadence_us = advance if 0 < advance < 1_000_000 else None
-            return 0.0 if advance > 0 else advance
-        deviation = advance - cadence
+            self._cadence_us = advance if 0 < advance < _SILENCE_US else None
+            return min(advance, 0.0)
+        step = self._step(advance - cadence, passed)
+        if not step:
+            faster = min(advance, 2 * cadence) - cadence
+            self._cadence_us = cadence + faster * _CADENCE_WEIGHT
+        return step
+
+    def _step(self, deviation: float, passed: float) -> float:
         if self._packets_at_report:
             self._packets_at_report -= 1
-            if abs(deviation) > _REPORT_STEP_US:
-                return deviation
-        elif advance <= 0 or (deviation > _STEP_US and passed < deviation / 2):
-            return deviation
-        self._cadence_us = (
-            cadence + (advance - cadence if advance < 2 * cadence else cadence) * _CADENCE_WEIGHT
-        )
-        return 0.0
+            return deviation if abs(deviation) > _REPORT_STEP_US else 0.0
+        backwards = deviation + (self._cadence_us or 0.0) <= 0
+        return deviation if backwards or (deviation > _STEP_US and passed < deviation / 2) else 0.0
+
+    def _after_silence(self, advance: float, passed: float) -> float:
+        """Arrivals tell the length of a silence to a few hundred milliseconds, no better."""
+        if passed - advance > _STANDSTILL_US:
+            self.stood_still = True
+        return advance - passed if advance - passed > _STANDSTILL_US else 0.0

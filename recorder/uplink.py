@@ -18,6 +18,7 @@ from recorder.errors import ConfigurationError, ProtokolError
 
 _TIMEOUT_S = 15.0
 _MAX_ANSWER_BYTES = 4 << 20
+_BLOCK_BYTES = 256 << 10
 
 
 class UplinkError(ProtokolError):
@@ -105,8 +106,10 @@ class Uplink:
     def _connect(self) -> http.client.HTTPConnection:
         if self._secure:
             context = ssl.create_default_context()
-            return http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT_S, context=context)
-        return http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=_TIMEOUT_S, context=context, blocksize=_BLOCK_BYTES
+            )
+        return http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S, blocksize=_BLOCK_BYTES)
 
 
 def _document(content: bytes) -> dict[str, Any]:

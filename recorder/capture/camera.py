@@ -1,15 +1,15 @@
 """A camera's RTSP connection: a thread that opens it, reads packets and never waits for anybody.
 
-What it sees goes into an Inbox, in order: Opened, (packet, arrival), Overloaded, Lost. The recorder
+What it sees goes into an Inbox, in order: Opened, bursts of packets, Overloaded, Lost. The recorder
 empties the inbox; when it does not keep up, packets are dropped here and the drop is reported.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 import urllib.parse
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +28,14 @@ from recorder.manifest import GapCause
 _CONNECT_TIMEOUT_US = 3_000_000
 _OPEN_TIMEOUT_S = 6.0
 _READ_TIMEOUT_S = 1.0
-# The heaviest cameras send 2 MB in a second.
-_INBOX_US = 4_000_000
+# About 4 s; the heaviest cameras send 2 MB in a second.
+_INBOX_BURSTS = 30
 # Packets are read in bursts: between two of them the kernel holds what comes. Waking for each packet
 # would cost a third more of all CPU. The packet that ends a burst was waited for, so its arrival is
 # exact; the clock needs no other.
 _BURST_NS = 120_000_000
 _WAITED_NS = 2_000_000
+_BURST_PACKETS = 200
 # Not at first, when the recorder learns how late packets are.
 _BURSTS_AFTER_NS = 1_000_000_000
 _PAUSE_S = (0.25, 1.0)
@@ -65,36 +66,43 @@ class Lost:
 
 
 Event = Opened | Overloaded | Lost
+Burst = list[tuple[Any, int]]  # packets and their arrivals on CLOCK_MONOTONIC
 
 
 class Inbox:
-    """One producer, one consumer, no lock. Items are (packet or event, arrival on CLOCK_MONOTONIC).
+    """From the camera's thread to its recorder: bursts of packets, and events, in their order.
 
-    Bounded by the age of its oldest packet: what a camera sends in that time bounds its bytes.
+    Bounded: what does not fit is dropped whole, until the recorder has caught up, and it is told so.
     """
 
-    def __init__(self, *, limit_us: int = _INBOX_US) -> None:
-        self._items: deque[tuple[Any, int]] = deque()
-        self._limit_us = limit_us
+    def __init__(self, *, limit_bursts: int = _INBOX_BURSTS) -> None:
+        self._queue: queue.SimpleQueue[Burst | tuple[Event, int] | None] = queue.SimpleQueue()
+        self._limit_bursts = limit_bursts
         self._dropping = False
-        self.arrived = threading.Event()
-        self.take = self._items.popleft
-        """The oldest item; raises IndexError when there is none."""
 
-    def put_packet(self, packet: Any, arrival_us: int) -> None:
-        """Drops the packet when full, and every one after it until the inbox was emptied."""
-        items = self._items
-        if items and (self._dropping or arrival_us - items[0][1] > self._limit_us):
+    def put_burst(self, burst: Burst) -> None:
+        waiting = self._queue.qsize()
+        if waiting >= self._limit_bursts or (waiting and self._dropping):
             self._dropping = True
             return
         if self._dropping:
             self._dropping = False
-            items.append((Overloaded(), arrival_us))
-        items.append((packet, arrival_us))
+            self._queue.put((Overloaded(), burst[0][1]))
+        self._queue.put(burst)
 
     def put(self, event: Opened | Lost, at_us: int) -> None:
-        self._items.append((event, at_us))
-        self.arrived.set()
+        self._queue.put((event, at_us))
+
+    def wake(self) -> None:
+        """`take` returns now."""
+        self._queue.put(None)
+
+    def take(self, timeout_s: float) -> Burst | tuple[Event, int] | None:
+        """The oldest burst or event; None when none came in time."""
+        try:
+            return self._queue.get(timeout=timeout_s) if timeout_s else self._queue.get_nowait()
+        except queue.Empty:
+            return None
 
 
 class CameraAddress:
@@ -233,7 +241,8 @@ class CameraLink(threading.Thread):
 
     def _read(self, container: InputContainer) -> None:
         """Returns when the session is given up; raises CameraError when the camera ends it."""
-        put, clock_ns, arrived = self._inbox.put_packet, time.monotonic_ns, self._inbox.arrived
+        inbox, clock_ns = self._inbox, time.monotonic_ns
+        burst: Burst = []
         asked_ns = now_ns = clock_ns()
         bursts_from_ns = now_ns + _BURSTS_AFTER_NS
         failure: Exception | None = None
@@ -242,16 +251,19 @@ class CameraLink(threading.Thread):
                 if packet.size == 0:
                     break  # PyAV's way to say that the stream ended or that reading timed out
                 now_ns = clock_ns()
-                put(packet, now_ns // 1000)
-                if now_ns - asked_ns > _WAITED_NS:
+                burst.append((packet, now_ns // 1000))
+                if now_ns - asked_ns > _WAITED_NS or len(burst) >= _BURST_PACKETS:
+                    inbox.put_burst(burst)
                     if not self._reading:
                         return
-                    arrived.set()
+                    burst = []
                     if now_ns > bursts_from_ns:
                         time.sleep(_BURST_NS / 1e9)
                 asked_ns = clock_ns()
         except (av.FFmpegError, OSError) as error:
             failure = error
+        if burst:
+            inbox.put_burst(burst)
         if clock_ns() - now_ns > _READ_TIMEOUT_S * 900_000_000:
             raise CameraError("the camera sends nothing any more", cause=GapCause.CAMERA_STALLED)
         if failure is not None:

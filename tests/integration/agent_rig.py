@@ -27,9 +27,12 @@ LOOP_FRAMES = 60 * 25
 
 
 @contextmanager
-def running_agent(ingest: IngestDouble, spool: Path, *, limit_bytes: int = 10**9) -> Iterator[Agent]:
+def running_agent(
+    ingest: IngestDouble, spool: Path, *, limit_bytes: int = 10**9, secrets: Path | None = None
+) -> Iterator[Agent]:
     """The agent in this process, with short segments; stopped at the end, within its five seconds."""
-    agent = Agent(ingest.agent_key(), AgentOptions(spool, limit_bytes, segment_us=SEGMENT_US))
+    options = AgentOptions(spool, limit_bytes, secrets, segment_us=SEGMENT_US)
+    agent = Agent(ingest.agent_key(), options)
     failures: list[BaseException] = []
 
     def run() -> None:
