@@ -6,13 +6,11 @@ is kept before they send the request.
 
 from __future__ import annotations
 
-import io
 import secrets
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any
 
-import segno
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -41,6 +39,7 @@ from retrieval_api.requests.receipts import SHOWN_FOR_SECONDS
 from retrieval_api.requests.registration import TooManyOpenError
 from retrieval_api.requests.services import RequestServices, address_of, services_of
 from retrieval_api.routes import resident_status
+from retrieval_api.routes.notice import qr_code
 
 router = APIRouter(include_in_schema=False)
 router.include_router(resident_status.router)
@@ -107,12 +106,13 @@ def receipt(request: Request, services: Services, now_us: Now) -> Response:
     if opened is None:
         return pages.render(request, "resident/receipt_gone.html", status_code=410)
     status_url = f"{services.archive.settings.public_url}/status"
+    # The code bears the number at most: a photograph of the receipt's code opens nothing.
     return pages.render(
         request,
         "resident/receipt.html",
         receipt=opened,
         status_url=status_url,
-        qr=_qr(f"{status_url}?number={opened.number}"),
+        qr=qr_code(f"{status_url}?number={opened.number}"),
     )
 
 
@@ -270,12 +270,3 @@ def _earliest(world: Circumstances) -> date:
     while world.destroyed_us(day - timedelta(days=1)) > world.now_us:
         day -= timedelta(days=1)
     return day
-
-
-def _qr(address: str) -> str:
-    """The address as an inline SVG; it holds the number at most, never a PIN."""
-    out = io.BytesIO()
-    segno.make(address, error="m", micro=False).save(
-        out, kind="svg", xmldecl=False, svgns=False, scale=4, border=4, title="QR", omitsize=False
-    )
-    return out.getvalue().decode()
