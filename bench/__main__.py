@@ -8,7 +8,7 @@ import json
 import click
 
 # name → module with `run() -> dict`
-_BENCHMARKS = {"capture": "bench.capture"}
+_BENCHMARKS = {"capture": "bench.capture", "demo": "bench.demo"}
 
 
 @click.command()
