@@ -18,12 +18,13 @@ from pathlib import Path
 from recorder.capture.camera import CameraAddress
 from recorder.configuration import ConfigurationStore
 from recorder.errors import ConfigurationError, ProtokolError
-from recorder.heartbeat import Heartbeat, report
+from recorder.heartbeat import HEARTBEAT_S, Heartbeat, report
 from recorder.host_clock import monotonic_us
 from recorder.host_watch import HostWatch
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from recorder.keyfile import AgentKey
 from recorder.logging import bind, get_logger
+from recorder.manifest import GapCause
 from recorder.rooms import Camera, RoomConfiguration
 from recorder.shipper import Shipper
 from recorder.source import SourceRecorder
@@ -41,12 +42,13 @@ _STOP_SHIPPING_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """`segment_us` is for tests alone: footage is cut at each whole minute."""
+    """`segment_us` and `heartbeat_s` are what they are; only tests are in a greater hurry."""
 
     spool_dir: Path
     spool_limit_bytes: int
     secrets_dir: Path | None = None
     segment_us: int = US_PER_MINUTE
+    heartbeat_s: float = HEARTBEAT_S
 
 
 class AgentFailedError(ProtokolError):
@@ -117,6 +119,7 @@ class Agent:
             self._store,
             self._document,
             configuration_changed=self._configuration_changed,
+            every_s=options.heartbeat_s,
         )
 
     def stop(self) -> None:
@@ -156,7 +159,7 @@ class Agent:
         version = self._store.current.version
         return report(statuses, self._spool, self._host.trust, version, now_us())
 
-    def _open_sources(self, configuration: RoomConfiguration) -> None:
+    def _open_sources(self, configuration: RoomConfiguration, *, restarted: bool = False) -> None:
         if not configuration.room.cameras:
             raise ConfigurationError(
                 f"room {configuration.room.id} has no camera; "
@@ -165,9 +168,12 @@ class Agent:
         for camera in configuration.room.cameras:
             if camera.name not in self._sources:
                 address = camera_address(camera, self._options.secrets_dir)
-                self._sources[camera.name] = (address, self._recorder(camera.name, address))
+                self._sources[camera.name] = (
+                    address,
+                    self._recorder(camera.name, address, restarted=restarted),
+                )
 
-    def _recorder(self, source: str, address: CameraAddress) -> SourceRecorder:
+    def _recorder(self, source: str, address: CameraAddress, *, restarted: bool) -> SourceRecorder:
         return SourceRecorder(
             source,
             address,
@@ -176,6 +182,7 @@ class Agent:
             host=self._host,
             segment_us=self._options.segment_us,
             boot_id=self._boot_id,
+            restarted=restarted,
         )
 
     def _reopen_changed_sources(self) -> None:
@@ -189,11 +196,11 @@ class Agent:
                 self._log.error("new configuration is unusable; going on as before", reason=str(error))
                 return
             if not same:
-                recorder.stop()
+                recorder.stop(GapCause.RESTART)
                 recorder.join(_STOP_RECORDERS_S)
                 del self._sources[name]
         before = set(self._sources)
-        self._open_sources(configuration)
+        self._open_sources(configuration, restarted=True)
         for name in self._sources.keys() - before:
             self._sources[name][1].start()
 

@@ -114,6 +114,10 @@ class Chain:
         self.damaged: list[str] = []
         # Why the last committed entry is not published yet; `save` mends it, as does the next commit.
         self.unsaved: DiskError | None = None
+        # As it was before `begin`: when the agent stopped cleanly (None after a crash), and the host's
+        # boot then (empty before the first one).
+        self.stopped_us: int | None = None
+        self.last_boot_id = ""
         make_directory(directory)
         self._state = self._load()
         self._adopt()
@@ -126,18 +130,9 @@ class Chain:
     def covered(self) -> dict[Track, int]:
         return dict(self._state.covered)
 
-    @property
-    def stopped_us(self) -> int | None:
-        """When the agent stopped cleanly; None after a crash."""
-        return self._state.stopped_us
-
-    @property
-    def boot_id(self) -> str:
-        """Of the host when the agent was last started; empty before the first start."""
-        return self._state.boot_id
-
     def begin(self, boot_id: str, covered: Mapping[Track, int]) -> None:
         """From now on a missing `mark_stopped` means a crash. Durable on return."""
+        self.stopped_us, self.last_boot_id = self._state.stopped_us, self._state.boot_id
         self._state.stopped_us = None
         self._state.boot_id = boot_id
         self._state.covered = dict(covered)

@@ -65,6 +65,7 @@ class Heartbeat(threading.Thread):
         document: Callable[[], dict[str, Any]],
         *,
         configuration_changed: Callable[[], None],
+        every_s: float = HEARTBEAT_S,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self.beat_us = monotonic_us()
@@ -72,6 +73,7 @@ class Heartbeat(threading.Thread):
         self._path = f"/ingest/v1/rooms/{room}/heartbeat"
         self._store = store
         self._document = document
+        self._every_s = every_s
         self._configuration_changed = configuration_changed
         self._stopping = threading.Event()
         self._told = ""
@@ -84,7 +86,7 @@ class Heartbeat(threading.Thread):
         while not self._stopping.is_set():
             self.beat_us = monotonic_us()
             self._tell(self._beat())
-            self._stopping.wait(HEARTBEAT_S)
+            self._stopping.wait(self._every_s)
         self._uplink.close()
 
     def _beat(self) -> str:

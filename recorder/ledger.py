@@ -79,22 +79,30 @@ class Ledger:
         known = chain.covered
         self._coverage = Coverage({track: known.get(track, now_us) for track in Track})
 
-    def begin(self, recovered: Recovered, boot_id: str, now_us: int) -> None:
-        """Accounts for the time since the agent last ran. Durable on return."""
+    def begin(self, recovered: Recovered, boot_id: str, now_us: int, *, restarted: bool) -> None:
+        """Accounts for the time since the source was last recorded. Durable on return.
+
+        `restarted`: by this very agent, because its configuration changed.
+        """
         chain = self._chain
-        until = self._coverage.covered_until
-        since = min(until.values())
-        if chain.stopped_us is not None:
-            self._coverage.note(since, GapCause.MAINTENANCE, "the agent was stopped")
-        elif chain.boot_id:
-            rebooted = chain.boot_id != boot_id
-            down = GapCause.POWER_LOST if rebooted else GapCause.AGENT_DOWN
-            self._coverage.note(since, down)
-            if recovered.crashed_us is not None:
-                self._coverage.note(since, GapCause.LOST_IN_CRASH)
-                self._coverage.note(max(recovered.crashed_us, since + 1), down)
+        chain.begin(boot_id, self._coverage.covered_until)
+        since_us = min(self._coverage.covered_until.values())
+        down = GapCause.POWER_LOST if chain.last_boot_id not in ("", boot_id) else GapCause.AGENT_DOWN
+        if restarted:
+            self._coverage.note(since_us, GapCause.RESTART)
+        elif chain.stopped_us is not None:
+            self._coverage.note(since_us, GapCause.MAINTENANCE, "the agent was stopped")
+        elif recovered.crashed_us is None:
+            self._coverage.note(since_us, down)
+        else:
+            self._coverage.note(since_us, GapCause.OPENING)
+            for part in recovered.parts:
+                finished = Finished(part.part, part.content, part.end_us, part.sound)
+                self.commit(finished, recovered=True)
+            since_us = self._coverage.covered_until[Track.VIDEO]
+            self._coverage.note(since_us, GapCause.LOST_IN_CRASH)
+            self._coverage.note(max(recovered.crashed_us, since_us + 1), down)
         self._coverage.note(now_us, GapCause.OPENING)
-        chain.begin(boot_id, until)  # before the first entry: a crash from here on is one of this start
         self._settle(dict.fromkeys(Track, now_us))
 
     @property
@@ -113,7 +121,7 @@ class Ledger:
             self.disk_failed(error)
             raise
 
-    def commit(self, finished: Finished) -> None:
+    def commit(self, finished: Finished, *, recovered: bool = False) -> None:
         """The segment and every gap before it are durable on return and will be shipped."""
         part, content, end_us = finished.part, finished.content, finished.end_us
         start_us = part.head.start_us
@@ -124,7 +132,7 @@ class Ledger:
             self._coverage.cover(Track.AUDIO, piece.end_us)
 
         def state(link: Link) -> SegmentManifest:
-            return segment_manifest(part, content, link, end_us, recovered=False)
+            return segment_manifest(part, content, link, end_us, recovered=recovered)
 
         self._retry_when_full(lambda: self._chain.commit_segment(part, state, self._durable_cover()))
 

@@ -7,14 +7,14 @@ was sealed already only lacks its name.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from recorder.chain import DAMAGED_SUFFIX, Chain, Link, trailing_manifest
 from recorder.durable import remove_file
-from recorder.fragments import FileContent, FragmentError
+from recorder.fragments import FileContent, TrackContent
 from recorder.instants import US_PER_SECOND
+from recorder.intervals import Interval
 from recorder.manifest import MAX_SEGMENT_US, SegmentManifest, Track
 from recorder.partfile import HEAD_SUFFIX, PART_SUFFIX, PartFile, SegmentHead
 
@@ -22,38 +22,50 @@ from recorder.partfile import HEAD_SUFFIX, PART_SUFFIX, PartFile, SegmentHead
 _LOST_AFTER_WRITE_US = US_PER_SECOND
 
 
+@dataclass(slots=True)
+class RecoveredPart:
+    """A part cut to its whole fragments, to be committed. `sound` is where it has sound (UTC)."""
+
+    part: PartFile
+    content: FileContent
+    end_us: int
+    sound: list[Interval]
+
+
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """`crashed_us`: about when writing ended, None where nothing was being written."""
+    """Oldest first. `crashed_us`: about when writing ended, None where nothing was being written."""
 
-    segments: int
+    parts: list[RecoveredPart]
     crashed_us: int | None
 
 
-@dataclass(slots=True)
-class _Part:
-    path: Path
-    head_path: Path
-    head: SegmentHead
-
-
 def recover(chain: Chain, now_us: int) -> Recovered:
-    """Every part of the chain's directory becomes a segment or is removed. Durable on return.
-
-    Raises DiskError.
+    """What a crash left in the chain's directory. Parts without media are removed, a sealed one gets
+    its name, both durably; the others are for the ledger to commit. Raises DiskError.
     """
     crashed_us: int | None = None
-    segments = 0
+    recovered = []
     parts = _parts(chain.directory)
-    for index, part in enumerate(parts):
-        written_us = part.path.stat().st_mtime_ns // 1000 + _LOST_AFTER_WRITE_US
+    for index, (path, head) in enumerate(parts):
+        written_us = path.stat().st_mtime_ns // 1000 + _LOST_AFTER_WRITE_US
         crashed_us = max(crashed_us or 0, min(written_us, now_us))
-        following = parts[index + 1].head.start_us if index + 1 < len(parts) else None
-        segments += _recover_part(chain, part, following)
-    return Recovered(segments, crashed_us)
+        if _adopt_sealed(chain, path):
+            continue
+        kept_bytes, content = whole_fragments(path)
+        lead = content[Track.VIDEO] or content[Track.AUDIO]
+        if lead is None or not lead.samples:
+            remove_file(path)
+            remove_file(path.with_suffix(HEAD_SUFFIX))
+            continue
+        following_us = parts[index + 1][1].start_us if index + 1 < len(parts) else None
+        end_us = _end_us(head, lead, following_us)
+        part = PartFile.reopen(path, head, kept_bytes)
+        recovered.append(RecoveredPart(part, content, end_us, _sound(head, content, end_us)))
+    return Recovered(recovered, crashed_us)
 
 
-def _parts(directory: Path) -> list[_Part]:
+def _parts(directory: Path) -> list[tuple[Path, SegmentHead]]:
     found = []
     for path in directory.iterdir():
         if path.suffix == PART_SUFFIX:
@@ -62,57 +74,44 @@ def _parts(directory: Path) -> list[_Part]:
                 # The head is durable before the part has a byte: only a damaged disk gets here.
                 path.rename(path.with_suffix(DAMAGED_SUFFIX))
                 continue
-            found.append(_Part(path, path.with_suffix(HEAD_SUFFIX), head))
+            found.append((path, head))
         orphan = path.suffix == HEAD_SUFFIX and not path.with_suffix(PART_SUFFIX).exists()
         if orphan or path.suffix == ".new":
             remove_file(path)
-    return sorted(found, key=lambda part: part.head.start_us)
+    return sorted(found, key=lambda part: part[1].start_us)
 
 
-def _recover_part(chain: Chain, part: _Part, following_us: int | None) -> int:
-    """The number of segments made of it: 1 or 0."""
-    sealed = trailing_manifest(part.path)
+def _adopt_sealed(chain: Chain, path: Path) -> bool:
+    """A part that bears the chain's next manifest only lacks its name."""
+    sealed = trailing_manifest(path)
     link = chain.next_link
-    if (
-        sealed is not None
-        and isinstance(sealed.manifest, SegmentManifest)
-        and (sealed.manifest.sequence, sealed.manifest.previous) == (link.sequence, link.previous)
-    ):
-        end_us = sealed.manifest.end_us
-        chain.adopt_sealed(part.path, part.head_path, sealed, _covered(chain, end_us))
-        return 1
-    kept_bytes, content = whole_fragments(part.path)
-    if not content.statements():
-        remove_file(part.path)
-        remove_file(part.head_path)
-        return 0
-    resumed = PartFile.reopen(part.path, part.head, kept_bytes)
-    state_of, end_us = _manifest_of(resumed, content, following_us)
-    chain.commit_segment(resumed, state_of, _covered(chain, end_us))
-    return 1
+    if sealed is None or not isinstance(sealed.manifest, SegmentManifest):
+        return False
+    if (sealed.manifest.sequence, sealed.manifest.previous) != (link.sequence, link.previous):
+        return False
+    end_us = sealed.manifest.end_us
+    covered = {track: max(chain.covered.get(track, 0), end_us) for track in Track}
+    chain.adopt_sealed(path, path.with_suffix(HEAD_SUFFIX), sealed, covered)
+    return True
 
 
-def _covered(chain: Chain, end_us: int) -> dict[Track, int]:
-    return {track: max(chain.covered.get(track, 0), end_us) for track in Track}
-
-
-def _manifest_of(
-    part: PartFile, content: FileContent, following_us: int | None
-) -> tuple[Callable[[Link], SegmentManifest], int]:
-    head = part.head
-    lead = content[Track.VIDEO] or content[Track.AUDIO]
-    if lead is None:
-        raise FragmentError("no track")
+def _end_us(head: SegmentHead, lead: TrackContent, following_us: int | None) -> int:
     length_us = (lead.end_ticks - lead.start_ticks) * US_PER_SECOND // lead.timescale
-    length_us = min(max(length_us, 1), MAX_SEGMENT_US)
-    end_us = head.start_us + length_us
+    end_us = head.start_us + min(max(length_us, 1), MAX_SEGMENT_US)
     if following_us is not None and head.start_us < following_us:
         end_us = min(end_us, following_us)
+    return end_us
 
-    def state(link: Link) -> SegmentManifest:
-        return segment_manifest(part, content, link, end_us, recovered=True)
 
-    return state, end_us
+def _sound(head: SegmentHead, content: FileContent, end_us: int) -> list[Interval]:
+    """Holes inside are not told from its ends: a crash forgives that."""
+    video, audio = content[Track.VIDEO], content[Track.AUDIO]
+    if video is None or audio is None or not audio.samples:
+        return []
+    zero_us = head.start_us - video.start_ticks * US_PER_SECOND // video.timescale
+    start_us = zero_us + audio.start_ticks * US_PER_SECOND // audio.timescale
+    stop_us = min(zero_us + audio.end_ticks * US_PER_SECOND // audio.timescale, end_us)
+    return [Interval(start_us, stop_us)] if start_us < stop_us else []
 
 
 def segment_manifest(

@@ -123,12 +123,17 @@ class Shipper(threading.Thread):
     def _ship(self, source: str, entry: Entry) -> bool:
         try:
             signed = read_manifest(entry.path, entry.manifest_at)
+        except ManifestError as error:
+            self._log.error("entry cannot be shipped, set aside", source=source, reason=str(error))
+            self._spool.set_aside(entry)
+            return True
+        try:
             verdict = judge(self._send(entry, signed))
             if isinstance(verdict, Retry):
                 self._put_off(source, entry, signed, verdict)
                 return False
             self._spool.remove(entry)
-        except (UplinkError, ManifestError) as error:
+        except UplinkError as error:
             self._wait(source, Retry(str(error)))
             return False
         except OSError as error:

@@ -63,8 +63,12 @@ class SourceRecorder(threading.Thread):
         host: HostWatch,
         segment_us: int,
         boot_id: str,
+        restarted: bool = False,
     ) -> None:
-        """Recovers what a crash left. Raises ConfigurationError, DiskError."""
+        """Recovers what a crash left. `restarted`: in the place of a recorder that was stopped.
+
+        Raises ConfigurationError, DiskError.
+        """
         super().__init__(name=f"recorder-{source}", daemon=True)
         self.source = source
         self.status = SourceStatus(since_us=now_us())
@@ -80,7 +84,7 @@ class SourceRecorder(threading.Thread):
         recovered = recover(chain, started_us)
         self._report_recovery(recovered, chain.damaged)
         self._ledger = Ledger(spool, chain, configuration, started_us)
-        self._ledger.begin(recovered, boot_id, started_us)
+        self._ledger.begin(recovered, boot_id, started_us, restarted=restarted)
         self._inbox = Inbox()
         self._link = CameraLink(address, self._inbox, source)
         self._window = SourceWindow()
@@ -90,9 +94,12 @@ class SourceRecorder(threading.Thread):
         self._flushed_minute = 0
         self._version = configuration().version
         self._stopping = threading.Event()
+        self._stop_cause = GapCause.MAINTENANCE
         self._rate_from = (monotonic_us(), 0)
 
-    def stop(self) -> None:
+    def stop(self, cause: GapCause = GapCause.MAINTENANCE) -> None:
+        """`cause` accounts for what is missing from then on."""
+        self._stop_cause = cause
         self._stopping.set()
         self._inbox.wake()
 
@@ -312,12 +319,12 @@ class SourceRecorder(threading.Thread):
         while self._take_one(0):
             pass
         self._end_session()
-        self._missing(GapCause.MAINTENANCE, "the agent was stopped")
+        self._missing(self._stop_cause, "")
         self._guarded(lambda: self._ledger.stop(now_us()))
         self._log.info("source stopped")
 
     def _report_recovery(self, recovered: Recovered, damaged: list[str]) -> None:
-        if recovered.segments or recovered.crashed_us:
-            self._log.warning("recovered after a crash", segments=recovered.segments)
+        if recovered.crashed_us is not None:
+            self._log.warning("recovered after a crash", segments=len(recovered.parts))
         for name in damaged:
             self._log.error("entry is damaged on disk and cannot be shipped", name=name)

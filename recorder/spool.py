@@ -35,6 +35,7 @@ class Spool:
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._entries: dict[str, deque[Entry]] = {}
+        self._chains: dict[str, Chain] = {}
         self._bytes = 0
         self._segments = 0
         self._full = False
@@ -43,10 +44,13 @@ class Spool:
         self._keep_ballast()
 
     def chain(self, source: str) -> Chain:
-        """The source's chain under the present enrolment. Older enrolments are published with it.
+        """The source's chain under the present enrolment, the same one for the life of the process.
 
-        Raises ConfigurationError when a chain on disk is damaged.
+        Older enrolments are published with it. Raises ConfigurationError when a chain is damaged.
         """
+        known = self._chains.get(source)
+        if known:
+            return known
         base = self.root / source
         make_directory(base)
         for old in sorted(base.iterdir()):
@@ -55,7 +59,8 @@ class Spool:
                 for part in old.glob(f"*{PART_SUFFIX}"):
                     part.rename(part.with_suffix(DAMAGED_SUFFIX))
                 self._open(source, old.name)
-        return self._open(source, self._key.enrolment)
+        self._chains[source] = self._open(source, self._key.enrolment)
+        return self._chains[source]
 
     def _open(self, source: str, enrolment: str) -> Chain:
         return Chain(
@@ -90,6 +95,15 @@ class Spool:
     def remove(self, entry: Entry) -> None:
         """The entry is gone, durably. Raises OSError when the disk refuses."""
         remove_file(entry.path)
+        self._forget(entry)
+
+    def set_aside(self, entry: Entry) -> None:
+        """An entry whose manifest the disk lost: kept until it is due, in nobody's way."""
+        with contextlib.suppress(FileNotFoundError):
+            entry.path.rename(entry.path.with_suffix(DAMAGED_SUFFIX))
+        self._forget(entry)
+
+    def _forget(self, entry: Entry) -> None:
         with self._lock:
             self._entries[entry.source].remove(entry)
             self._bytes -= entry.size

@@ -31,7 +31,7 @@ def running_agent(
     ingest: IngestDouble, spool: Path, *, limit_bytes: int = 10**9, secrets: Path | None = None
 ) -> Iterator[Agent]:
     """The agent in this process, with short segments; stopped at the end, within its five seconds."""
-    options = AgentOptions(spool, limit_bytes, secrets, segment_us=SEGMENT_US)
+    options = AgentOptions(spool, limit_bytes, secrets, segment_us=SEGMENT_US, heartbeat_s=0.5)
     agent = Agent(ingest.agent_key(), options)
     failures: list[BaseException] = []
 

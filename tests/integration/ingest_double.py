@@ -84,6 +84,7 @@ class IngestDouble:
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     away: bool = False
+    turned_away: int = 0
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -248,6 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _turned_away(self) -> bool:
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self.ingest.turned_away += 1
             self._answer(401, {"title": "unknown token"})
             return True
         if self.ingest.away:
