@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -24,6 +25,9 @@ _BATCH = 1000
 _SHORT_HASH = 12
 # What machines do by the minute drowns what people did.
 _MACHINE_ACTIONS = ("segment_accepted", "gap_accepted")
+_HASH = re.compile(r"[0-9a-f]{64}")
+# 2001: counts and sizes of our events are smaller, instants are larger.
+_SOME_INSTANT_US = 10**15
 _COLUMNS = ("sequence", "at", "actor", "action", "room", "date", "subject", "details", "sha256")
 
 
@@ -131,17 +135,32 @@ def _facts(details: dict[str, Any], texts: Localizer) -> Iterator[tuple[str, str
             continue
         if name.endswith("_us") and isinstance(value, int):
             yield label, f"{texts.date(value)}, {texts.time_seconds(value)}"
+        elif _is_span(value):
+            start, end = (f"{texts.date(each)}, {texts.time_seconds(each)}" for each in value)
+            yield label, f"{start} – {end}"
         elif name == "ground" and isinstance(value, str):
             kind, _, reference = value.partition(":")
             yield label, texts.gettext(wording.GROUNDS.get(kind, value), reference=reference)
         elif name == "role" and isinstance(value, str):
             yield label, texts.gettext(wording.ROLES.get(value, value))
-        elif name.endswith("sha256") and isinstance(value, str):
+        elif isinstance(value, str) and _HASH.fullmatch(value):
             yield label, f"{value[:_SHORT_HASH]}…"
         elif name.endswith("_bytes") and isinstance(value, int):
             yield label, texts.bytes(value)
+        elif isinstance(value, list) and all(isinstance(each, str) for each in value):
+            yield label, ", ".join(value)
         else:
             yield label, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _is_span(value: object) -> bool:
+    """`[start_us, end_us]`: two instants of our time, in order."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(each, int) and each > _SOME_INSTANT_US for each in value)
+        and value[0] < value[1]
+    )
 
 
 # --- exports ----------------------------------------------------------------------------------------

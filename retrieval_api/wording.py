@@ -125,12 +125,17 @@ ACTORS: Final = {
 }
 
 DETAILS: Final = {
+    "asked": N_("просили"),
+    "contact": N_("відбиток контакту"),
+    "contact_kind": N_("вид контакту"),
     "end_us": N_("до"),
     "filter": N_("відбір"),
     "format": N_("формат"),
     "ground": N_("підстава"),
     "reason": N_("причина"),
+    "request": N_("запит"),
     "role": N_("роль"),
+    "rooms": N_("кабінети"),
     "served_bytes": N_("передано"),
     "served_end_us": N_("показано до"),
     "served_start_us": N_("показано від"),
