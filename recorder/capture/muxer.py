@@ -1,6 +1,6 @@
 """Fragmented MP4 by PyAV: packets in, whole fragments out to a part file.
 
-The options are a set; each was measured, and `tests/integration/test_recorder_muxer.py` asserts on
+The options are a set; each was measured, and `tests/unit/test_recorder_muxer.py` asserts on
 the boxes that they write:
 
 - `frag_discont` with `avoid_negative_ts=disabled`: only both together keep `tfdt` absolute and the
@@ -38,7 +38,6 @@ _OPTIONS = {
     "frag_duration": str(_FRAGMENT_US),
     "flush_packets": "1",
     "max_interleave_delta": "100000",
-    "movie_timescale": "48000",
 }
 # One write per fragment up to this size; a longer one comes in pieces and is put together here.
 _BUFFER_BYTES = 1 << 20

@@ -51,7 +51,7 @@ def test_a_server_that_is_away_gets_everything_later_in_order(ingest, tmp_path):
 
 
 def test_what_the_server_does_not_answer_terminally_is_sent_again(ingest, tmp_path):
-    mismatch = {"type": "https://protokol.example/problems/digest-mismatch", "title": "altered on the way"}
+    mismatch = {"type": "https://protokol.example/problems/digest_mismatch", "title": "altered on the way"}
     ingest.answers = [(422, mismatch), (507, {"title": "full"}), (200, {"outcome": "maybe"}), (500, {})]
     with running_agent(ingest, tmp_path / "spool"):
         ingest.wait_for(lambda: ingest.segments, timeout_s=30, what="footage after four refusals")
