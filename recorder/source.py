@@ -223,7 +223,9 @@ class SourceRecorder(threading.Thread):
         if session is None:
             return
         silent_us = monotonic_us() - session.last_video_us
-        if silent_us > (_STALLED_US if session.pictures else _FIRST_PACKET_US):
+        stalled = silent_us > (_STALLED_US if session.pictures else _FIRST_PACKET_US)
+        # What waits in the inbox is not missing: this thread was late, not the camera.
+        if stalled and self._inbox.is_empty:
             self._guarded(self._end_session)
             self._missing(GapCause.CAMERA_STALLED, "no picture for a second")
             self._link.reopen()

@@ -93,6 +93,10 @@ class Inbox:
     def put(self, event: Opened | Lost, at_us: int) -> None:
         self._queue.put((event, at_us))
 
+    @property
+    def is_empty(self) -> bool:
+        return self._queue.empty()
+
     def wake(self) -> None:
         """`take` returns now."""
         self._queue.put(None)
