@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import sync_playwright
 
+from tests.chromium import CHROMIUM, FLAGS
 from tests.footage import make_archive
 
 # A deadline per example measures the load of the machine, not the code under test.
@@ -21,6 +23,15 @@ def archive(tmp_path):
     archive = make_archive(tmp_path)
     yield archive
     archive.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium a worker: a process can drive Playwright's loop only once at a time."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import sync_playwright
 
 from recorder.instants import (
     US_PER_SECOND,
@@ -26,7 +25,7 @@ from recorder.instants import (
 )
 from recorder.working_hours import due_us
 from simulator.measure import measure_file
-from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS
+from tests.browser.looking import DESKTOP
 from tests.processes import Process, environment, free_port, protokol, protokol_json, wait_for
 
 ZONE = "Europe/Kyiv"
@@ -231,27 +230,24 @@ def download(page, demo, number, pin):
     return Path(coming.value.path())
 
 
-def test_asked_for_released_destroyed_but_for_the_hold_and_then_that_too(demo, recorded, tmp_path):
+def test_asked_for_released_destroyed_but_for_the_hold_and_then_that_too(demo, recorded, browser, tmp_path):
     start_us, end_us = recorded
     # Whole seconds, well inside: what lies around stands for the neighbour's meeting.
     in_us = (start_us // US_PER_SECOND + 6) * US_PER_SECOND
     out_us = in_us + 10 * US_PER_SECOND
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = browser.new_context(viewport=DESKTOP, locale="uk-UA", accept_downloads=True)
+    with browser.new_context(viewport=DESKTOP, locale="uk-UA", accept_downloads=True) as context:
         context.set_default_timeout(15_000)
         resident = context.new_page()
         number, pin = register(resident, demo, start_us)
         assert re.fullmatch(r"\d{8}", pin)
         held = protokol_json(demo.env, "hold", "list")
         assert [hold["room"] for hold in held] == ["108"]
-        operator = browser.new_context(viewport=DESKTOP, locale="uk-UA").new_page()
-        approve(operator, demo, number, in_us, out_us)
+        with browser.new_context(viewport=DESKTOP, locale="uk-UA") as console:
+            approve(console.new_page(), demo, number, in_us, out_us)
         file = tmp_path / "released.mp4"
         file.write_bytes(download(resident, demo, number, pin).read_bytes())
         resident.goto(f"{demo.url}/my")
         assert "Хто переглядав" in resident.content()
-        browser.close()
     assert_plays(file)
     seen = measure_file(file)
     first, last = in_us // FRAME_US % LOOP_FRAMES, out_us // FRAME_US % LOOP_FRAMES

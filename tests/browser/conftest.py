@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from sqlalchemy import func, select
 
 from archive.models import Certificate
@@ -15,18 +15,6 @@ from tests.browser.looking import DESKTOP, PHONE
 from tests.footage import FakeAgent, make_archive
 from tests.processes import environment, free_port, server, wait_for
 from tests.web import add_staff
-
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @dataclass
@@ -66,14 +54,6 @@ def site(tmp_path_factory):
 def _certificates(archive: Archive) -> int:
     with archive.database.reading() as session:
         return session.scalar(select(func.count()).select_from(Certificate)) or 0
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])

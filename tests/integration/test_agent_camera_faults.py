@@ -168,5 +168,6 @@ def test_a_wrong_password_is_said_clearly_and_not_hammered(tmp_path, capfd):
             with running_agent(ingest, tmp_path / "spool", secrets=secrets):
                 ingest.wait_for(lambda: ingest.segments, what="footage with the right password")
     said = "".join(capfd.readouterr())
+    assert "refuses the user or the password" in said
     assert "wr0ng-secret" not in said
     assert "viewer" not in said

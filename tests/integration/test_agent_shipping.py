@@ -7,6 +7,7 @@ import shutil
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from recorder.manifest import Track
 from simulator.control import Simulator
@@ -74,13 +75,13 @@ def test_a_segment_damaged_on_the_hosts_disk_is_sent_as_damaged(ingest, tmp_path
     ingest.check_chain()
 
 
-def test_a_refused_token_is_not_hammered(ingest, tmp_path, capfd):
+def test_a_refused_token_is_not_hammered(ingest, tmp_path):
     key = ingest.agent_key().model_copy(update={"token": "another-token-012345"})
     ingest.agent_key = lambda: key
-    with running_agent(ingest, tmp_path / "spool"):
+    with capture_logs() as said, running_agent(ingest, tmp_path / "spool"):
         ingest.wait_for(lambda: spooled(tmp_path / "spool"), what="footage in the spool")
     assert ingest.received == []
-    assert "enroll the room again" in "".join(capfd.readouterr())
+    assert "enroll the room again" in str(said)
     assert ingest.turned_away < 10
 
 
@@ -171,9 +172,9 @@ def test_another_camera_in_the_configuration_is_opened_in_the_place_of_the_old_o
     ingest.check_covered(Track.VIDEO)
 
 
-def test_a_forged_configuration_changes_nothing(ingest, tmp_path, capfd):
+def test_a_forged_configuration_changes_nothing(ingest, tmp_path):
     spool = tmp_path / "spool"
-    with running_agent(ingest, spool):
+    with capture_logs() as said, running_agent(ingest, spool):
         ingest.wait_for(lambda: ingest.heartbeats, what="a heartbeat")
         forged = configuration("rtsp://127.0.0.1:9/evil", version=9)
         ingest.configuration = forged
@@ -183,5 +184,5 @@ def test_a_forged_configuration_changes_nothing(ingest, tmp_path, capfd):
         ingest.server_key = honest
         time.sleep(0.3)
     assert all(r.manifest.configuration_version == 1 for r in ingest.received)
-    assert "not signed by the server" in "".join(capfd.readouterr())
+    assert "not signed by the server" in str(said)
     shutil.rmtree(spool)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from archive.mp4.virtual import build
 from recorder.intervals import Interval
@@ -98,21 +98,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Page]:
+def chromium(browser: Browser) -> Iterator[Page]:
     handler = type("Handler", (_Handler,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
-        )
-        page = browser.new_page(base_url=f"http://127.0.0.1:{server.server_port}")
-        page.set_default_timeout(30_000)
-        page.handler = handler
-        yield page
-        browser.close()
+    page = browser.new_page(base_url=f"http://127.0.0.1:{server.server_port}")
+    page.set_default_timeout(30_000)
+    page.handler = handler
+    yield page
+    page.close()
     server.shutdown()
     server.server_close()
     thread.join()
