@@ -43,10 +43,10 @@ check: setup ## ruff, mypy strict, import contracts
 	$(BIN)/lint-imports
 
 test: check ## everything but what is too slow for 15 minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: check ## soak, long faults, everything
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: setup ## side by side against peers; prints ratios
 	$(BIN)/python -m bench capture --json
