@@ -1,6 +1,6 @@
 """Structured logs on stderr: an event's name and its fields, one line each, credentials redacted.
 
-`bind(room=…, run=…)` ties fields to every later line of the calling thread's context.
+`bind(room=…)` ties fields to every later line of the process, whichever thread writes it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TextIO, cast
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-bind = structlog.contextvars.bind_contextvars
+_BOUND: dict[str, Any] = {}
 
 # user:password@ of a URL, as cameras' addresses bear it; and what follows `Bearer`.
 _URL_SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)")
@@ -24,6 +24,15 @@ _SECRET_KEYS = frozenset({"password", "token", "private_key", "credentials", "au
 def redact(text: str) -> str:
     """`text` without the user and password of any URL and without bearer tokens."""
     return _BEARER.sub("***", _URL_SECRET.sub("***", text))
+
+
+def bind(**fields: Any) -> None:
+    _BOUND.update(fields)
+
+
+def _add_bound(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    del logger, method
+    return {**_BOUND, **event}
 
 
 def _redact_event(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -60,6 +69,7 @@ def configure_logging(*, json: bool = False, level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _add_bound,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

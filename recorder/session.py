@@ -281,7 +281,8 @@ class Session:
         self._run = Run(run_terms, self._ledger, self._run_clock, self._codec, keyframe, pts, self._sound)
         # Inside a run only sound can be missing.
         self._ledger.note(start_us, GapCause.MICROPHONE_LOST, self._why_silent(), [Track.AUDIO])
-        self._log.info("run begins", run=self._run.id, codec=self._codec)
+        self._log = self._log.bind(run=self._run.id)
+        self._log.info("run begins", codec=self._codec, version=run_terms.configuration_version)
 
     @property
     def wall_offset_us(self) -> int | None:
