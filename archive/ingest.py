@@ -9,18 +9,18 @@ told so: every terminal answer means that the archive has the bytes, or that the
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive import custody, enrolment, room_days
+from archive import custody, enrolment, quarantine, room_days
 from archive.models import (
     ChainLink,
     Enrolment,
     Gap,
-    Quarantine,
     RoomDay,
     SampleIndex,
     Segment,
@@ -48,10 +48,16 @@ Outcome = Literal["accepted", "quarantined", "expired"]
 MAX_AHEAD_US = 5 * US_PER_MINUTE
 # 120 s at 60 Mbit/s: more than any camera sends here, and a bound for a hostile agent.
 MAX_BODY_BYTES = 900 * 2**20
+# It becomes a part of the object's name.
+_SEGMENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class DigestMismatchError(ProtokolError):
     """The body is not what its manifest says: altered or cut on the way. Nothing was stored."""
+
+
+class BadSegmentIdError(ProtokolError):
+    """An address that no agent makes: nothing can be filed under it, not even in quarantine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,36 +81,34 @@ class Ingest:
         """Look at the manifest before the body. An Answer means that the body is not wanted.
 
         `damaged`: the agent knows that the file no longer matches its manifest; it goes to
-        quarantine. Raises NotEnrolledError, StoreError, StoreFullError.
+        quarantine. Raises NotEnrolledError, BadSegmentIdError, StoreError, StoreFullError.
         """
         with self.archive.database.reading() as session:
             agent = enrolment.authenticate(session, room_id, token)
+            if not _SEGMENT_ID.fullmatch(segment_id):
+                raise BadSegmentIdError(f"not a segment id: {segment_id[:60]!r}; it is a UUID")
             try:
                 signed = decode_header(header)
-                refusal = self._judge(session, agent, segment_id, signed, now_us)
+                refusal = _unbelievable(agent, segment_id, signed, now_us)
             except ManifestError as error:
                 signed, refusal = None, str(error)
-            if signed is not None:
-                answer = self._answer_now(session, signed, now_us) if refusal is None else None
+            # Refused footage is footage: its month, too, begins when it was recorded.
+            dated = signed is not None and refusal is None
+            if signed is not None and refusal is None:
+                answer = self._answer_now(session, signed, now_us)
                 if answer is not None:
                     return answer
+                refusal = self._judge(session, signed)
         if refusal is None and damaged:
             refusal = "the agent says that the file was damaged on its disk"
-        upload = Upload(self.archive, agent, segment_id, signed, refusal, header, now_us)
+        upload = Upload(self.archive, agent, segment_id, signed, refusal, header, now_us, dated=dated)
         if upload.expects_bytes or refusal is not None:
             return upload
         return upload.finish(now_us)
 
-    def _judge(
-        self, session: Session, agent: Enrolment, segment_id: str, signed: SignedManifest, now_us: int
-    ) -> str | None:
-        """Why this manifest is refused, or None. Raises ManifestError for a wrong signature."""
+    def _judge(self, session: Session, signed: SignedManifest) -> str | None:
+        """Why this manifest is refused, though it is the agent's own, or None."""
         manifest = signed.manifest
-        if (manifest.room, manifest.enrolment, manifest.segment_id) != (agent.room, agent.id, segment_id):
-            return "the manifest names another room, enrolment or segment than the address"
-        signed.verify(enrolment.public_key(agent))
-        if manifest.end_us > now_us + MAX_AHEAD_US:
-            return f"recorded in the future ({format_instant(manifest.end_us)}): the room's clock is wrong"
         try:
             configuration = self.archive.configurations.room(
                 session, manifest.room, manifest.configuration_version
@@ -136,6 +140,19 @@ class Ingest:
         return None
 
 
+def _unbelievable(agent: Enrolment, segment_id: str, signed: SignedManifest, now_us: int) -> str | None:
+    """Why nothing that this manifest says can be believed, or None. Raises ManifestError for a wrong
+    signature.
+    """
+    manifest = signed.manifest
+    if (manifest.room, manifest.enrolment, manifest.segment_id) != (agent.room, agent.id, segment_id):
+        return "the manifest names another room, enrolment or segment than the address"
+    signed.verify(enrolment.public_key(agent))
+    if manifest.end_us > now_us + MAX_AHEAD_US:
+        return f"recorded in the future ({format_instant(manifest.end_us)}): the room's clock is wrong"
+    return None
+
+
 class Upload:
     """One body on its way. Call write() for its bytes, then finish() or abort()."""
 
@@ -148,12 +165,17 @@ class Upload:
         refusal: str | None,
         header: str,
         now_us: int,
+        *,
+        dated: bool,
     ) -> None:
+        """`dated`: the manifest is the agent's own, so that its time decides on the room-day; else the
+        day of arrival does.
+        """
         self._archive, self._agent, self._segment_id = archive, agent, segment_id
         self._signed, self._refusal, self._header = signed, refusal, header
         with archive.database.reading() as session:
             self._zone = archive.timezone(session)
-        start_us = signed.manifest.start_us if signed and refusal is None else now_us
+        start_us = signed.manifest.start_us if signed and dated else now_us
         self._date = local_date(start_us, self._zone).isoformat()
         manifest = signed.manifest if signed else None
         self._media_bytes = manifest.media_bytes if isinstance(manifest, SegmentManifest) else 0
@@ -354,39 +376,17 @@ class Upload:
 
     def _register_quarantine(self, reason: str, name: str, now_us: int) -> Answer:
         """The object is durable already; the row and the custody event make it known."""
-        sha256 = self._file_sha.hexdigest()
-        with self._archive.database.transaction() as session:
-            room_days.lock(session, self._archive.configurations, [(self._agent.room, self._date)])
-            known = session.scalar(
-                select(Quarantine.id).where(
-                    Quarantine.claimed_id == self._segment_id, Quarantine.sha256 == sha256
-                )
-            )
-            if known is None:
-                session.add(
-                    Quarantine(
-                        room=self._agent.room,
-                        date=self._date,
-                        claimed_id=self._segment_id,
-                        reason=reason[:500],
-                        object_name=name,
-                        size_bytes=self._received,
-                        sha256=sha256,
-                        manifest=self._signed.encoded if self._signed else self._header.encode()[:4096],
-                        received_us=now_us,
-                    )
-                )
-                session.flush()
-                event = custody.Event(
-                    "segment_quarantined",
-                    f"agent:{self._agent.id}",
-                    now_us,
-                    room=self._agent.room,
-                    date=self._date,
-                    subject=f"segment:{self._segment_id}",
-                    details={"reason": reason[:500]},
-                )
-                custody.append(session, event)
+        refused = quarantine.Refused(
+            room=self._agent.room,
+            date=self._date,
+            enrolment=self._agent.id,
+            claimed_id=self._segment_id,
+            object_name=name,
+            size_bytes=self._received,
+            sha256=self._file_sha.hexdigest(),
+            manifest=self._signed.encoded if self._signed else self._header.encode()[:4096],
+        )
+        quarantine.register(self._archive, refused, reason, now_us)
         return Answer("quarantined", reason)
 
 

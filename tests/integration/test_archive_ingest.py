@@ -10,13 +10,14 @@ from sqlalchemy import func, select
 from archive import room_days
 from archive.check import check
 from archive.enrolment import NotEnrolledError
-from archive.ingest import DigestMismatchError, Ingest
+from archive.ingest import BadSegmentIdError, DigestMismatchError, Ingest
 from archive.models import CustodyEvent, Quarantine, RoomDay, Segment
 from archive.system import Archive
 from recorder.instants import to_us
 from tests.footage import SECOND, FakeAgent, make_archive, unsigned
 
 T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
+DAY = 86_400 * SECOND
 
 
 @pytest.fixture
@@ -205,6 +206,35 @@ def test_an_unknown_token_is_no_terminal_answer(archive, agent):
         Ingest(archive).begin("108", "wrong", signed.manifest.segment_id, signed.header, T0)
     with pytest.raises(NotEnrolledError):
         Ingest(archive).begin("228-a", agent.key.token, signed.manifest.segment_id, signed.header, T0)
+
+
+@pytest.mark.parametrize("segment_id", ["..", "ABC", "a" * 300, "a b", "ж", "a\n"])
+def test_an_id_that_no_agent_makes_is_refused_by_name(archive, agent, segment_id):
+    signed, _ = agent.segment(T0)
+    with pytest.raises(BadSegmentIdError, match="segment id"):
+        Ingest(archive).begin("108", agent.key.token, segment_id, signed.header, T0 + SECOND)
+    assert count(archive, Quarantine) == 0
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_refused_footage_belongs_to_the_day_it_was_recorded(archive, agent, damaged):
+    """A month after it was recorded, not after it arrived."""
+    source = "main" if damaged else "other"
+    arrives_us = T0 + 20 * DAY
+    signed, body = agent.segment(T0, source=source)
+    assert agent.send(signed, body, arrives_us, damaged=damaged).outcome == "quarantined"
+    with archive.database.reading() as session:
+        assert session.scalars(select(Quarantine.date)).one() == "2026-11-20"
+    late, body = agent.segment(T0 + SECOND * 10, source=source)
+    assert agent.send(late, body, T0 + 40 * DAY, damaged=damaged).outcome == "expired"
+    assert count(archive, Quarantine) == 1
+
+
+def test_a_manifest_that_nobody_signed_cannot_choose_its_day(archive, agent):
+    signed, body = agent.segment(T0)
+    assert agent.send(unsigned(signed), body, T0 + 40 * DAY).outcome == "quarantined"
+    with archive.database.reading() as session:
+        assert session.scalars(select(Quarantine.date)).one() == "2026-12-30"
 
 
 def test_rubbish_in_the_manifest_header_is_quarantined_not_crashed(archive, agent):

@@ -1,0 +1,63 @@
+"""What was refused and is kept all the same: bytes that an agent may forget once they are known here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from archive import custody, room_days
+from archive.models import Quarantine
+from archive.system import Archive
+
+_MAX_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A durable object and what it claims to be. `date`: the room-day with which it is destroyed."""
+
+    room: str
+    date: str
+    enrolment: str
+    claimed_id: str
+    object_name: str
+    size_bytes: int
+    sha256: str
+    manifest: bytes
+
+
+def register(archive: Archive, refused: Refused, reason: str, now_us: int) -> None:
+    """Make the object known, with its custody event; the same bytes under the same id are known once."""
+    reason = reason[:_MAX_REASON]
+    with archive.database.transaction() as session:
+        room_days.lock(session, archive.configurations, [(refused.room, refused.date)])
+        known = select(Quarantine.id).where(
+            Quarantine.claimed_id == refused.claimed_id, Quarantine.sha256 == refused.sha256
+        )
+        if session.scalar(known) is not None:
+            return
+        session.add(
+            Quarantine(
+                room=refused.room,
+                date=refused.date,
+                claimed_id=refused.claimed_id,
+                reason=reason,
+                object_name=refused.object_name,
+                size_bytes=refused.size_bytes,
+                sha256=refused.sha256,
+                manifest=refused.manifest,
+                received_us=now_us,
+            )
+        )
+        session.flush()
+        event = custody.Event(
+            "segment_quarantined",
+            f"agent:{refused.enrolment}",
+            now_us,
+            room=refused.room,
+            date=refused.date,
+            subject=f"segment:{refused.claimed_id}",
+            details={"reason": reason},
+        )
+        custody.append(session, event)
