@@ -12,8 +12,8 @@ from typing import Any
 import click
 from sqlalchemy import func, select
 
+from archive import asking, door, enrolment, viewing
 from archive import check as checking
-from archive import door, enrolment, viewing
 from archive import search as searching
 from archive.database import Database
 from archive.models import Hold, Quarantine, RoomDay, Segment
@@ -21,7 +21,7 @@ from archive.mp4.virtual import build
 from archive.streaming import read_slices
 from archive.system import Archive
 from recorder.errors import BadInstantError, ConfigurationError, ProtokolError
-from recorder.instants import format_instant, local_midnight_us, now_us, parse_date, parse_instant
+from recorder.instants import format_instant, local_midnight_us, now_us
 from recorder.intervals import Interval
 from recorder.settings import load_settings
 
@@ -35,7 +35,7 @@ def actor() -> str:
 
 def parse_interval(from_text: str, to_text: str) -> Interval:
     """Raises BadInstantError for a time without zone, or an end that is not after the start."""
-    start_us, end_us = parse_instant(from_text), parse_instant(to_text)
+    start_us, end_us = asking.instant_of(from_text), asking.instant_of(to_text)
     if end_us <= start_us:
         raise BadInstantError(f"--to ({to_text}) must be after --from ({from_text})")
     return Interval(start_us, end_us)
@@ -66,12 +66,12 @@ def search(
     """Segments and gaps of a room. Exit code 1 when nothing was found."""
     archive = Archive.open(load_settings())
     with archive.database.reading() as session:
-        _, rooms = archive.configurations.current(session)
-        found = rooms.room(room)
-        zone = rooms.council.timezone
+        room_id = searching.room_id(session, archive.configurations, room)
+        found = archive.configurations.last_known(session, room_id).room
+        zone = archive.timezone(session)
         interval = _asked(date_text, from_text, to_text, zone)
-        rows = searching.segments(session, found.id, interval)
-        gaps = searching.gaps(session, found.id, interval)
+        rows = searching.segments(session, room_id, interval)
+        gaps = searching.gaps(session, room_id, interval)
     document = {
         "room": found.id,
         "label": found.label,
@@ -92,7 +92,7 @@ def search(
 
 def _asked(date_text: str | None, from_text: str | None, to_text: str | None, zone: str) -> Interval:
     if date_text and not (from_text or to_text):
-        day = parse_date(date_text)
+        day = asking.date_of(date_text)
         return Interval(local_midnight_us(day, zone), local_midnight_us(day + timedelta(days=1), zone))
     if from_text and to_text and not date_text:
         return parse_interval(from_text, to_text)
@@ -143,7 +143,7 @@ def export(room: str, from_text: str, to_text: str, ground: str, output: Path) -
     archive = Archive.open(load_settings())
     interval, why = parse_interval(from_text, to_text), door.Ground.parse(ground)
     with archive.database.reading() as session:
-        room_id = archive.configurations.current(session)[1].room(room).id
+        room_id = searching.room_id(session, archive.configurations, room)
         pieces = door.resolve(session, archive.configurations, room_id, interval, why, now_us())
         zone = archive.timezone(session)
     clip = build(pieces, interval, exact=False)

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import os
+from datetime import date, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 from archive import custody
 from archive.models import RoomDay, RoomsVersion
 from recorder.errors import ConfigurationError
+from recorder.hours_notation import CLOSED
 from recorder.instants import local_date, parse_date
 from recorder.intervals import Interval, intersect, merge
 from recorder.keyfile import SignedConfiguration
@@ -26,6 +28,8 @@ from recorder.working_hours import windows
 
 # Before and after every instant that occurs.
 _EVER = 2**53
+# How far ahead an agent looks for its next window, and more: it is told anew with each heartbeat.
+_CLOSED_DAYS = 450
 
 
 class Configurations:
@@ -61,16 +65,37 @@ class Configurations:
             rooms = self.at(session, version)
         return rooms.configuration(room_id, version)
 
-    def signed(self, session: Session, room_id: str) -> SignedConfiguration:
-        """What an agent is handed: canonical JSON of the room's configuration, signed by the server."""
-        text = canonical(self.room(session, room_id).model_dump(mode="json")).decode()
+    def last_known(self, session: Session, room_id: str) -> RoomConfiguration:
+        """The room as it is in force or, where it has left the rooms file, as it last was: its footage
+        outlives it. Raises UnknownRoomError for an id that never was.
+        """
+        for version in session.scalars(select(RoomsVersion.version).order_by(RoomsVersion.version.desc())):
+            rooms = self.at(session, version)
+            # By the id alone: another room may bear the old one's label.
+            if any(room.id == room_id for room in rooms.rooms):
+                return rooms.configuration(room_id, version)
+        return self.room(session, room_id)
+
+    def signed(self, session: Session, room_id: str, now_us: int) -> SignedConfiguration:
+        """What an agent is handed: canonical JSON of the room's configuration, signed by the server.
+
+        A room that has left the rooms file is handed a calendar of closed days: its agent must stop, and
+        would go on by its last good configuration if it were told nothing. Raises UnknownRoomError.
+        """
+        version, _ = self.current(session)
+        configuration = self.last_known(session, room_id)
+        if configuration.version != version:
+            closed = _closed_from(local_date(now_us, configuration.timezone))
+            configuration = configuration.model_copy(update={"version": version, "calendar": closed})
+        text = canonical(configuration.model_dump(mode="json")).decode()
         signature = self._server_key.sign(text.encode())
         return SignedConfiguration(configuration=text, signature=base64.b64encode(signature).decode())
 
     def publish(self, session: Session, text: str, author: str, now_us: int) -> int:
         """Make `text` the rooms file in force; returns its version.
 
-        Room-days from today on freeze their windows anew: what has passed stays as it was in force.
+        Room-days from today on freeze their windows anew: what has passed stays as it was in force. A
+        room that is not in the file any more has no windows from now on.
         Raises RoomsFileError, and changes nothing, for a file that is wrong.
         """
         rooms = parse_rooms(text)
@@ -96,17 +121,25 @@ class Configurations:
         known = {room.id for room in rooms.rooms}
         days = session.scalars(
             select(RoomDay)
-            .where(RoomDay.date >= today, RoomDay.state == "open", RoomDay.room.in_(known))
+            .where(RoomDay.date >= today, RoomDay.state == "open")
             .order_by(RoomDay.room, RoomDay.date)
             .with_for_update()
         )
         for day in days:
-            configuration = rooms.configuration(day.room, version)
             before = intersect(frozen_windows(day), [Interval(0, now_us)])
-            after = intersect(windows(configuration, parse_date(day.date)), [Interval(now_us, _EVER)])
+            after: tuple[Interval, ...] = ()
+            if day.room in known:
+                configuration = rooms.configuration(day.room, version)
+                after = intersect(windows(configuration, parse_date(day.date)), [Interval(now_us, _EVER)])
+                # Kept for a room that left: certificates read it by the version that knew it.
+                day.configuration_version = version
             day.windows = encode_windows(merge([*before, *after]))
-            day.configuration_version = version
             day.revision += 1
+
+
+def _closed_from(today: date) -> dict[str, str]:
+    """Yesterday too: its last window may reach into today."""
+    return {(today + timedelta(days=number)).isoformat(): CLOSED for number in range(-1, _CLOSED_DAYS)}
 
 
 def frozen_windows(day: RoomDay) -> tuple[Interval, ...]:

@@ -17,7 +17,7 @@ from archive import room_days, search
 from archive.configuration import Configurations
 from archive.models import Certificate, Hold, Request, RoomDay, SampleIndex, Segment
 from archive.mp4.index import SegmentIndex
-from archive.mp4.virtual import Piece
+from archive.mp4.virtual import Piece, check_length
 from recorder.errors import ProtokolError
 from recorder.instants import format_instant
 from recorder.intervals import Interval
@@ -25,6 +25,10 @@ from recorder.working_hours import next_window, windows_between
 
 GroundKind = Literal["request", "hold", "fault_check", "audit"]
 _GROUND = re.compile(r"(request|hold|fault_check|audit)(?::([A-Za-z0-9-]{1,32}))?")
+
+
+# Beyond what either database can keep, and hence no hold's.
+_MAX_HOLD_ID = 2**63 - 1
 
 
 class GroundError(ProtokolError):
@@ -45,6 +49,8 @@ class Ground:
         kinds = {"request": True, "hold": True, "fault_check": False, "audit": False}
         if match is None or kinds[match[1]] != (match[2] is not None):
             raise GroundError("say why the footage is opened: request:NUMBER, hold:ID, fault_check or audit")
+        if match[1] == "hold" and not (match[2].isdecimal() and int(match[2]) <= _MAX_HOLD_ID):
+            raise GroundError(f"{match[2]} is no hold's number; `protokol hold list` names them")
         kind: Any = match[1]
         return cls(kind, match[2])
 
@@ -79,20 +85,28 @@ def resolve(
 
     `room` is an id; `source` defaults to the room's first camera. Past the due midnight a segment
     opens only for the purpose of a hold that covers it. Raises NoFootageError, GroundError,
-    UnknownRoomError.
+    ClipTooLongError, UnknownRoomError.
     """
-    configuration = configurations.room(session, room)
-    source = source or configuration.room.cameras[0].name
+    configuration = configurations.last_known(session, room)
+    cameras = configuration.room.cameras
+    source = source or (cameras[0].name if cameras else None)
     allowed = _HeldFor(session, ground)
-    pieces, refused_day = [], None
+    rows, refused_day = [], None
     days: dict[str, RoomDay] = {}
     for row in search.segments(session, room, interval, source):
-        day = days.setdefault(row.date, room_days.peek(session, configurations, room, row.date))
+        if row.date not in days:
+            days[row.date] = room_days.peek(session, configurations, room, row.date)
+        day = days[row.date]
         # A purged day may still hold segments that a hold kept: they are past their retention too.
         closed = now_us >= day.due_us or day.state == "purged"
         if closed and not allowed.covers(row):
             refused_day = day
-            continue
+        else:
+            rows.append(row)
+    if rows:
+        check_length(Interval(rows[0].start_us, max(row.end_us for row in rows)), interval)
+    pieces = []
+    for row in rows:
         index = session.get(SampleIndex, row.id)
         if index is not None:
             sample_index = SegmentIndex.from_bytes(index.encoded)
@@ -109,8 +123,7 @@ class _HeldFor:
         self._holds: list[Hold] = []
         statement = select(Hold).where(Hold.released_us.is_(None))
         if ground.kind == "hold":
-            number = int(ground.reference or 0) if (ground.reference or "").isdigit() else 0
-            self._holds = list(session.scalars(statement.where(Hold.id == number)))
+            self._holds = list(session.scalars(statement.where(Hold.id == int(ground.reference or 0))))
             if not self._holds:
                 raise GroundError(f"there is no hold {ground.reference} in force")
         elif ground.kind == "request":
@@ -135,7 +148,7 @@ def _explain(
     now_us: int,
 ) -> NoFootageError:
     """Why nothing of the interval can be shown: the first reason that holds, the most final one first."""
-    configuration = configurations.room(session, room)
+    configuration = configurations.last_known(session, room)
     zone = configuration.timezone
     date = room_days.days_of(interval, zone)[0]
     day = refused_day or room_days.peek(session, configurations, room, date)

@@ -42,7 +42,7 @@ def enroll(archive: Archive, room_name: str, actor: str, now_us: int) -> AgentKe
                 created_us=now_us,
             )
         )
-        configuration = archive.configurations.signed(session, room.id)
+        configuration = archive.configurations.signed(session, room.id, now_us)
         custody.append(
             session,
             custody.Event("agent_enrolled", actor, now_us, room=room.id, subject=f"enrolment:{enrolment}"),

@@ -32,8 +32,9 @@ def lock(
 ) -> dict[tuple[str, str], RoomDay]:
     """Lock `(room, ISO date)` rows until the transaction ends, in sorted order; makes missing ones.
 
-    A new row freezes the windows and the due midnight by the configuration in force. Must be the
-    transaction's first locks. Raises UnknownRoomError for a room that is in no configuration.
+    A new row freezes the windows and the due midnight by the configuration in force, or by the last one
+    that knew the room. Must be the transaction's first locks. Raises UnknownRoomError for a room that is
+    in no configuration.
     """
     locked: dict[tuple[str, str], RoomDay] = {}
     for room, date in sorted(set(days)):
@@ -54,7 +55,7 @@ def peek(session: Session, configurations: Configurations, room: str, date: str)
 
 
 def _fresh(session: Session, configurations: Configurations, room: str, date: str) -> RoomDay:
-    configuration = configurations.room(session, room)
+    configuration = configurations.last_known(session, room)
     day = parse_date(date)
     return RoomDay(
         room=room,

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from archive import room_days
 from archive.configuration import Configurations, frozen_windows
-from archive.models import Enrolment, Gap, Hold, RoomStatus, Segment
+from archive.models import Enrolment, Gap, Hold, RoomDay, RoomStatus, Segment
 from recorder.instants import US_PER_SECOND, local_date
 from recorder.intervals import Interval, intersect, merge, subtract
 from recorder.manifest import MAX_SEGMENT_US
@@ -104,6 +104,17 @@ def gaps(session: Session, room: str, interval: Interval) -> list[GapFact]:
 
 def _rest(gap: GapFact) -> tuple[str, tuple[str, ...], str, str]:
     return gap.source, gap.tracks, gap.cause, gap.detail
+
+
+def room_id(session: Session, configurations: Configurations, name: str) -> str:
+    """The id of a room by its id or label or, once it has left the rooms file, by the id under which
+    footage or its traces are still kept. Raises UnknownRoomError.
+    """
+    left = session.scalar(select(RoomDay.room).where(RoomDay.room == name).limit(1))
+    _, rooms = configurations.current(session)
+    if left is not None and all(room.id != name for room in rooms.rooms):
+        return left
+    return rooms.room(name).id
 
 
 def coverage(session: Session, configurations: Configurations, room: str, date: str, now_us: int) -> Coverage:

@@ -58,8 +58,7 @@ def check_purpose(session: Session, ground: Ground, room_id: str, interval: Inte
         return
     statement = select(Hold).where(Hold.room == room_id, Hold.released_us.is_(None))
     if ground.kind == "hold":
-        number = int(ground.reference or 0) if (ground.reference or "").isdecimal() else 0
-        statement = statement.where(Hold.id == number)
+        statement = statement.where(Hold.id == int(ground.reference or 0))
     else:
         request_id = session.scalar(select(Request.id).where(Request.number == ground.reference))
         if request_id is None:

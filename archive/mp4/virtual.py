@@ -47,6 +47,7 @@ __all__ = [
     "Stored",
     "VirtualMp4",
     "build",
+    "check_length",
 ]
 
 # Part of every ETag: a change of how clips are made must change it.
@@ -173,7 +174,7 @@ def build(pieces: Sequence[Piece], interval: Interval, *, exact: bool) -> Virtua
     )
     if not used:
         raise NothingRecordedError("nothing is recorded in the interval")
-    _check_length(used, interval)
+    check_length(Interval(used[0].start_us, max(piece.end_us for piece in used)), interval)
     picture_track, sound_track = _one_codec(used, "video"), _one_codec(used, "audio")
     scale = line_scale(used)
     placed = place(used, scale)
@@ -227,9 +228,12 @@ def _etag(top: bytes, media: layout.Layout, used: Sequence[Piece]) -> str:
     return f'"{plan.hexdigest()[:32]}"'
 
 
-def _check_length(used: Sequence[Piece], interval: Interval) -> None:
-    start = max(interval.start_us, used[0].start_us)
-    end = min(interval.end_us, max(piece.end_us for piece in used))
+def check_length(recorded: Interval, interval: Interval) -> None:
+    """Raises ClipTooLongError where more of `interval` lies within what is `recorded` than a clip holds.
+
+    Asked before any index is read, too: those of a month would fill the memory.
+    """
+    start, end = max(interval.start_us, recorded.start_us), min(interval.end_us, recorded.end_us)
     if end - start <= MAX_CLIP_US:
         return
     count = -(-(end - start) // MAX_CLIP_US)

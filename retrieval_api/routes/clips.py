@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from archive import search
 from retrieval_api import clip_response, grounds
 from retrieval_api.routes.rooms import ArchiveDep, FootageStaff, RoomsDep, parse_interval
 
@@ -41,9 +42,9 @@ def clip(
 ) -> Response:
     """A progressive MP4. Its ends snap inward to keyframes; `Protokol-Start`, `Protokol-End` tell where."""
     interval = parse_interval(start, end)
-    room_id = rooms.room(room).id
     stated = grounds.of_role(staff.role, ground)
     with archive.database.reading() as session:
+        room_id = search.room_id(session, archive.configurations, room)
         grounds.check_purpose(session, stated, room_id, interval)
     opening = clip_response.Opening(staff.actor, room_id, interval, stated)
     return clip_response.answer(

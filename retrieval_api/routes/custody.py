@@ -6,14 +6,13 @@ import json
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sqlalchemy import select
 
-from archive import custody
+from archive import asking, custody, search
 from archive.models import Certificate
 from archive.system import Archive
-from recorder.instants import parse_date
 from recorder.rooms import RoomsFile
 from retention.rendering import certificate_document
 from retrieval_api import custody_view, pages
@@ -25,20 +24,27 @@ from retrieval_api.routes.rooms import ArchiveDep, NowDep, RoomsDep
 router = APIRouter(prefix="/staff", include_in_schema=False)
 Auditor = Annotated[Staff, Depends(require("auditor", "admin"))]
 _CERTIFICATES_SHOWN = 500
+# Beyond what either database can keep.
+_MAX_NUMBER = 2**63 - 1
+Number = Annotated[int, Path(ge=1, le=_MAX_NUMBER)]
 
 
 def _filter(
-    rooms: RoomsDep,
+    archive: ArchiveDep,
     day: Annotated[str, Query(alias="date", max_length=20)] = "",
     room: Annotated[str, Query(max_length=60)] = "",
     footage: Annotated[str, Query(max_length=20)] = "",
     subject: Annotated[str, Query(max_length=80)] = "",
     machines: str = "",
 ) -> custody_view.Filter:
+    room_id = None
+    if room:
+        with archive.database.reading() as session:
+            room_id = search.room_id(session, archive.configurations, room)
     return custody_view.Filter(
-        day=parse_date(day) if day else None,
-        room=rooms.room(room).id if room else None,
-        footage=parse_date(footage) if footage else None,
+        day=asking.date_of(day) if day else None,
+        room=room_id,
+        footage=asking.date_of(footage) if footage else None,
         subject=subject.strip(),
         machines=bool(machines),
     )
@@ -54,7 +60,7 @@ def custody_page(
     rooms: RoomsDep,
     staff: Auditor,
     wanted: Wanted,
-    before: int | None = None,
+    before: Annotated[int | None, Query(ge=0, le=_MAX_NUMBER)] = None,
 ) -> Response:
     del staff
     zone = rooms.council.timezone
@@ -104,14 +110,14 @@ def certificates_page(request: Request, archive: ArchiveDep, rooms: RoomsDep, st
 
 
 @router.get("/certificates/{number}")
-def certificate_page(request: Request, number: int, archive: ArchiveDep, staff: Auditor) -> Response:
+def certificate_page(request: Request, number: Number, archive: ArchiveDep, staff: Auditor) -> Response:
     """One certificate, printable."""
     del staff
     return pages.render(request, "certificate.html", certificate=_certificate(_row(archive, number)))
 
 
 @router.get("/certificates/{number}/document.json")
-def certificate_json(number: int, archive: ArchiveDep, staff: Auditor) -> Response:
+def certificate_json(number: Number, archive: ArchiveDep, staff: Auditor) -> Response:
     """The signed document as it is, for programs that check the signature."""
     del staff
     return JSONResponse(certificate_document(_row(archive, number)))

@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from archive import search
+from archive import asking, search
 from archive.system import Archive
 from recorder.errors import ProtokolError
-from recorder.instants import format_instant, parse_date
+from recorder.instants import format_instant
 from recorder.intervals import Interval
-from recorder.rooms import RoomsFile
+from recorder.rooms import RoomConfiguration
 from recorder.working_hours import windows
 from retrieval_api import clip_response, day_view, grounds, pages, wording
 from retrieval_api.auth import Staff
@@ -66,31 +66,31 @@ def day_page(
     today: Annotated[date, Depends(today_of)],
     date_text: Annotated[str, Query(alias="date", max_length=20)] = "",
 ) -> Response:
-    found = rooms.room(room)
-    day = parse_date(date_text) if date_text else today
+    day = asking.date_of(date_text) if date_text else today
     zone = rooms.council.timezone
     texts = localizer_of(request)
     with archive.database.reading() as session:
-        facts = search.coverage(session, archive.configurations, found.id, day.isoformat(), now_us)
+        room_id = search.room_id(session, archive.configurations, room)
+        configuration = archive.configurations.last_known(session, room_id)
+        facts = search.coverage(session, archive.configurations, room_id, day.isoformat(), now_us)
     clip: dict[str, Any] | None = None
     problem: Problem | None = None
     if not asked.is_empty:
         try:
-            clip = _clip(archive, staff, found.id, day, asked, zone, now_us)
+            clip = _clip(archive, staff, room_id, day, asked, zone, now_us)
         except ProtokolError as error:
             problem = as_problem(error)
             if problem is None:
                 raise
-    configuration = rooms.configuration(found.id, 0)
     return pages.render(
         request,
         "day.html",
         status_code=problem.status if problem else 200,
-        room=found,
+        room=configuration.room,
         rooms=rooms.rooms,
         day=day,
         previous=day_view.neighbour(day, -1, lambda each: bool(windows(configuration, each))),
-        following=_following(day, today, rooms, found.id),
+        following=_following(day, today, configuration),
         facts=facts,
         strip=day_view.strip(facts, day, zone, lambda cause: texts.gettext(wording.cause_past(cause))),
         asked=asked,
@@ -102,11 +102,10 @@ def day_page(
     )
 
 
-def _following(day: date, today: date, rooms: RoomsFile, room_id: str) -> date | None:
+def _following(day: date, today: date, configuration: RoomConfiguration) -> date | None:
     """The next day with windows, until today."""
     if day >= today:
         return None
-    configuration = rooms.configuration(room_id, 0)
     following = day_view.neighbour(day, 1, lambda each: bool(windows(configuration, each)))
     return min(following, max(today, day + timedelta(days=1)))
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from archive import enrolment
-from archive.ingest import Answer, DigestMismatchError, Ingest, Upload
+from archive.ingest import Answer, BadSegmentIdError, DigestMismatchError, Ingest, Upload
 from archive.models import Hold, RoomStatus
 from archive.store import StoreFullError
 from archive.system import Archive
@@ -32,6 +32,7 @@ _MAX_STATUS_BYTES = 32 * 1024
 translate(enrolment.NotEnrolledError, lambda error: Problem(401, "not_enrolled", str(error)))
 # An agent tells this one from the rest: it looks at its own file before it sends again.
 translate(DigestMismatchError, lambda error: Problem(422, "digest_mismatch", str(error)))
+translate(BadSegmentIdError, lambda error: Problem(422, "bad_segment_id", str(error)))
 translate(StoreFullError, lambda error: Problem(507, "store_full", str(error)))
 
 
@@ -95,13 +96,19 @@ async def _receive(request: Request, upload: Upload) -> Answer:
 
 
 class Heartbeat(BaseModel):
-    """The agent's own account of itself; kept as it came, the last one only."""
+    """The agent's own account of itself; kept as it came, the last one only.
+
+    What the board of all rooms reads is checked: one agent must not be able to break it.
+    """
 
     model_config = ConfigDict(extra="allow")
 
     agent_version: Annotated[str, Field(max_length=32)]
     at_us: int
     state: Annotated[str, Field(pattern="^(recording|closed|fault)$")]
+    since_us: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+    cause: Annotated[str, Field(max_length=64)] | None = None
+    detail: str | None = None
 
 
 @router.post("/rooms/{room}/heartbeat")
@@ -111,8 +118,8 @@ def heartbeat(
     """Takes the room's state; answers the signed configuration and the held intervals."""
     archive: Archive = request.app.state.archive
     at_us = now_us()
-    status = json.dumps(beat.model_dump(mode="json"), ensure_ascii=False)
-    if len(status.encode()) > _MAX_STATUS_BYTES:
+    status = json.dumps(beat.model_dump(mode="json"))
+    if len(status) > _MAX_STATUS_BYTES:
         raise Problem(413, "status_too_large", f"a heartbeat has at most {_MAX_STATUS_BYTES} bytes")
     token = _token(authorization)
     try:
@@ -123,7 +130,7 @@ def heartbeat(
     with archive.database.transaction() as session:
         agent = enrolment.authenticate(session, room, token)
         session.merge(RoomStatus(room=agent.room, received_us=at_us, status=status))
-        configuration = archive.configurations.signed(session, agent.room)
+        configuration = archive.configurations.signed(session, agent.room, at_us)
         held = _held(session, agent.room)
     return JSONResponse(
         {

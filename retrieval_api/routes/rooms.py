@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from archive import search
+from archive import asking, search
 from archive.models import Segment
 from archive.system import Archive
 from recorder.errors import BadInstantError
-from recorder.instants import US_PER_DAY, format_instant, parse_date, parse_instant
+from recorder.instants import US_PER_DAY, format_instant
 from recorder.intervals import Interval
 from recorder.rooms import RoomsFile
 from retrieval_api.auth import Staff, require
@@ -29,7 +29,7 @@ FootageStaff = Annotated[Staff, Depends(require(*FOOTAGE_ROLES))]
 
 def parse_interval(start: str, end: str) -> Interval:
     """Raises BadInstantError for text that is no instant, bears no zone, or runs backwards."""
-    start_us, end_us = parse_instant(start), parse_instant(end)
+    start_us, end_us = asking.instant_of(start), asking.instant_of(end)
     if end_us <= start_us:
         raise BadInstantError(
             f"the interval is empty or backwards: from {start[:40]} to {end[:40]}; swap them"
@@ -56,10 +56,10 @@ def coverage(
     """Every instant of the day's recording windows: recorded, gap with its cause, or not yet arrived."""
     del staff
     zone = rooms.council.timezone
+    day = asking.date_of(date).isoformat()
     with archive.database.reading() as session:
-        facts = search.coverage(
-            session, archive.configurations, rooms.room(room).id, parse_date(date).isoformat(), now_us
-        )
+        room_id = search.room_id(session, archive.configurations, room)
+        facts = search.coverage(session, archive.configurations, room_id, day, now_us)
     return {
         "room": facts.room,
         "date": facts.date,
@@ -107,7 +107,8 @@ def segments(
         raise BadInstantError("ask for at most seven days at once")
     zone = rooms.council.timezone
     with archive.database.reading() as session:
-        found = search.segments(session, rooms.room(room).id, interval)
+        room_id = search.room_id(session, archive.configurations, room)
+        found = search.segments(session, room_id, interval)
     return {"segments": [_segment(each, zone) for each in found]}
 
 

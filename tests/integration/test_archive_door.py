@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from archive import custody, search, viewing
 from archive.door import Ground, GroundError, NoFootageError, resolve
-from archive.models import CustodyEvent, Hold, RoomDay
+from archive.models import CustodyEvent, Hold, RoomDay, SampleIndex
+from archive.mp4.virtual import ClipTooLongError
 from recorder.instants import to_us
 from recorder.intervals import Interval, merge, subtract
 from tests.footage import SECOND, FakeAgent
@@ -200,3 +202,13 @@ def test_subtract_and_merge_agree_with_sets_of_instants(whole, parts):
 
     assert instants(subtract(whole, parts)) == instants(whole) - instants(parts)
     assert instants(merge(whole)) == instants(whole)
+
+
+def test_a_clip_that_is_too_long_is_refused_before_any_index_is_read(archive, agent):
+    """A month of indexes would fill the memory: the error must not need them."""
+    agent.record(T0)
+    last = agent.record(T0 + 240 * MINUTE)
+    with archive.database.transaction() as session:
+        session.execute(update(SampleIndex).where(SampleIndex.segment_id == last).values(encoded=b"unread"))
+    with pytest.raises(ClipTooLongError, match="3 h"):
+        opened(archive, Interval(T0, T0 + 300 * MINUTE), T0 + 300 * MINUTE)
