@@ -160,7 +160,7 @@ def hold_add(
 
 
 @click.command()
-@click.argument("hold_id", type=int)
+@click.argument("hold_id", type=click.IntRange(1, 2**63 - 1))
 @click.option("--reason", required=True)
 def hold_release(hold_id: int, reason: str) -> None:
     """End hold HOLD_ID by a decision: what it alone kept of due days is destroyed by the next run."""

@@ -15,7 +15,6 @@ MAX_BODY_BYTES = 8 * 2**20
 # What is longer is read and dropped up to here, or a browser would see a broken connection in place of
 # the answer.
 _MAX_DRAINED_BYTES = 64 * 2**20
-_OWN_LIMITS = "/ingest/"
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -59,14 +58,14 @@ class BodyLimit:
     """Bodies over MAX_BODY_BYTES get a 413 that a browser can read; routes never see them.
 
     A body is collected before the route begins: a slow sender holds no database transaction.
-    Ingest has bounds of its own and streams.
+    The ingest of segments has bounds of its own and streams.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_OWN_LIMITS):
+        if scope["type"] != "http" or _has_own_limits(scope):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -92,6 +91,11 @@ class BodyLimit:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self.app(scope, replay, send)
+
+
+def _has_own_limits(scope: Scope) -> bool:
+    """Segments alone: everything else below /ingest/ is read whole, before anybody's token is checked."""
+    return bool(scope["method"] == "PUT" and scope["path"].startswith("/ingest/"))
 
 
 async def _collect(receive: Receive) -> bytes | None:
