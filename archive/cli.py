@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def agent_enroll(room: str, output: Path) -> None:
     if output.exists():
         raise ConfigurationError(f"{output} exists already; move it away or choose another name")
     archive = Archive.open(load_settings())
+    # Else a room that was just written into the file is unknown until somebody's next heartbeat.
+    archive.sync_rooms_file(now_us())
     key = enrolment.enroll(archive, room, actor(), now_us())
     key.write(output)
     click.echo(f"{output}: key of room {key.room}, enrolment {key.enrolment}", err=True)
@@ -149,22 +152,35 @@ def export(room: str, from_text: str, to_text: str, ground: str, output: Path) -
     clip = build(pieces, interval, exact=False)
     applied = Interval(clip.start_us, clip.end_us)
     viewing_id = viewing.open_viewing(archive, actor(), room_id, interval, why, now_us())
-    try:
-        with output.open("xb") as file:
-            for piece in read_slices(archive.store, clip.slices(0, clip.size)):
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError as error:
-        raise ProtokolError(f"{output} exists already; choose another name") from error
-    except OSError as error:
-        raise ProtokolError(f"cannot write {output}: {error.strerror}") from error
+    _write(output, read_slices(archive.store, clip.slices(0, clip.size)))
     viewing.served(archive, viewing_id, applied, clip.size, now_us())
     click.echo(
         f"{output}: {clip.size} bytes, {format_instant(applied.start_us, zone)} .. "
         f"{format_instant(applied.end_us, zone)}",
         err=True,
     )
+
+
+def _write(output: Path, pieces: Iterable[bytes]) -> None:
+    """Durable on return and readable by its owner alone: it is footage. Leaves no half of a file behind."""
+    try:
+        fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise ProtokolError(f"{output} exists already; choose another name") from error
+    except OSError as error:
+        raise ProtokolError(f"cannot write {output}: {error.strerror}") from error
+    try:
+        with os.fdopen(fd, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        output.unlink(missing_ok=True)
+        raise ProtokolError(f"cannot write {output}: {error.strerror}") from error
+    except BaseException:
+        output.unlink(missing_ok=True)
+        raise
 
 
 @click.command()

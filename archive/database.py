@@ -36,15 +36,21 @@ class Database:
     """An engine and its two kinds of transaction. Safe to share between threads."""
 
     def __init__(self, url: str) -> None:
+        """Opens no connection and makes no file. Raises DatabaseError for a URL that names no database."""
         self.url = url
-        parsed = make_url(url)
-        self.is_sqlite = parsed.get_backend_name() == "sqlite"
         try:
-            if self.is_sqlite and parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            parsed = make_url(url)
+        except SQLAlchemyError as error:
+            raise DatabaseError(
+                "DATABASE_URL names no database; write it as sqlite:////var/lib/protokol/archive.sqlite"
+            ) from error
+        self._shown = parsed.render_as_string()
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._file = Path(parsed.database) if self.is_sqlite and parsed.database else None
+        try:
             self.engine = create_engine(url, connect_args={"timeout": 30} if self.is_sqlite else {})
-        except (SQLAlchemyError, OSError, ImportError) as error:
-            raise DatabaseError(f"cannot open the database {parsed.render_as_string()}: {error}") from error
+        except (SQLAlchemyError, ImportError) as error:
+            raise DatabaseError(f"cannot open the database {self._shown}: {error}") from error
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -66,20 +72,36 @@ class Database:
             session.rollback()
 
     def migrate(self) -> None:
-        """Bring the schema to this version's head. Idempotent; safe when two processes do it at once."""
-        with self._writer.begin() as connection:
-            command.upgrade(self._alembic(connection), "head")
+        """Bring the schema to this version's head, making the database where there is none. Idempotent;
+        safe when two processes do it at once. Raises DatabaseError.
+        """
+        with self._opening():
+            if self._file is not None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._writer.begin() as connection:
+                command.upgrade(self._alembic(connection), "head")
 
     def require_current_schema(self) -> None:
-        """Raises DatabaseError unless the schema is exactly this version's."""
+        """Raises DatabaseError unless the database is there and its schema exactly this version's."""
         head = ScriptDirectory.from_config(self._alembic()).get_current_head()
-        with self.engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
+        found = None
+        # Connecting would make the file: a mistyped DATA_DIR must not look like an empty archive.
+        if self._file is None or self._file.exists():
+            with self._opening(), self.engine.connect() as connection:
+                found = MigrationContext.configure(connection).get_current_revision()
         if found != head:
             raise DatabaseError(
-                f"the database is at schema {found or 'none'}, this version needs {head}; "
+                f"the database {self._shown} is at schema {found or 'none'}, this version needs {head}; "
                 "run `protokol archive migrate`"
             )
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            reason = str(getattr(error, "orig", None) or error)
+            raise DatabaseError(f"cannot open the database {self._shown}: {reason}") from error
 
     def _alembic(self, connection: Connection | None = None) -> Config:
         config = Config()

@@ -7,8 +7,9 @@ import subprocess
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 
-from archive.models import CustodyEvent
+from archive.models import CustodyEvent, Segment
 from recorder.instants import format_instant, to_us
 from recorder.keyfile import AgentKey
 from tests.footage import SECOND, FakeAgent, make_archive
@@ -106,3 +107,50 @@ def test_stats_say_how_much_since_when(env):
     stats = protokol_json(env, "archive", "stats", expect=0)
     assert (stats["segments"], stats["holds"], stats["quarantined"]) == (3, 0, 0)
     assert stats["oldest"] == "2026-11-20T10:00:00.000+02:00"
+
+
+def test_years_and_holds_beyond_any_archive_end_with_2(env, tmp_path):
+    for dates in (["--date", "9999-12-31"], ["--date", "0001-01-01"]):
+        assert "year" in protokol(env, "archive", "search", "--room", "108", *dates, expect=2).stderr
+    ground = ["--ground", "hold:99999999999999999999", "-o", str(tmp_path / "x.mp4")]
+    interval = span(T0, T0 + SECOND)
+    said = protokol(env, "archive", "export", "--room", "108", *interval, *ground, expect=2).stderr
+    assert "hold" in said
+    protokol(env, "hold", "release", "99999999999999999999", "--reason", "x", expect=2)
+
+
+def test_an_export_is_its_owners_and_never_half_a_file(env, archive, tmp_path):
+    output = tmp_path / "clip.mp4"
+    command = ["archive", "export", "--room", "108", *span(T0, T0 + 4 * SECOND), "--ground", "audit"]
+    protokol(env, *command, "-o", str(output), expect=0)
+    assert output.stat().st_mode & 0o777 == 0o600
+    with archive.database.reading() as session:
+        name = session.scalars(select(Segment.object_name).order_by(Segment.start_us).offset(1)).first()
+    archive.store.delete([name])
+    broken = tmp_path / "broken.mp4"
+    assert name in protokol(env, *command, "-o", str(broken), expect=2).stderr
+    assert not broken.exists()
+
+
+def test_a_room_that_was_just_written_into_the_file_can_be_enrolled(env, archive, tmp_path):
+    text = archive.settings.rooms.read_text("utf-8")
+    archive.settings.rooms.write_text(
+        text.replace("id: 228-a, label: 228-А", 'id: "512", label: "512"'), "utf-8"
+    )
+    protokol(env, "agent", "enroll", "512", "-o", str(tmp_path / "512.key"), expect=0)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////proc/none/a.sqlite", "sqlite:///{tmp}/text"])
+def test_a_database_that_cannot_be_opened_ends_with_2(tmp_path, url):
+    (tmp_path / "text").write_text("not a database " * 20)
+    env = environment(tmp_path, 1, PROTOKOL_DATABASE_URL=url.format(tmp=tmp_path))
+    for command in ("stats", "migrate"):
+        said = protokol(env, "archive", command, expect=2).stderr
+        assert "Traceback" not in said
+        assert "database" in said
+
+
+def test_reading_makes_no_archive_where_there_is_none(tmp_path):
+    env = environment(tmp_path / "mistyped", 1)
+    assert "migrate" in protokol(env, "archive", "stats", expect=2).stderr
+    assert not (tmp_path / "mistyped").exists()
