@@ -4,6 +4,7 @@
 #   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-{base,good}   the simulated camera is a real RTSP server
 #   ffmpeg                    the peer of the benchmarks, and the independent decoder of the tests
 #   chromium fonts-dejavu     the browser tests look at real pages
+#   libatomic1                what drives the browser in the tests is linked against it
 #   nodejs npm                front-end files
 #   systemd                   systemd-analyze checks the units
 set -euo pipefail
@@ -11,7 +12,7 @@ set -euo pipefail
 PACKAGES=(
   python3.11 python3.11-venv
   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-  ffmpeg chromium fonts-dejavu-core systemd
+  ffmpeg chromium fonts-dejavu-core libatomic1 systemd
 )
 # A Node.js of another origin is as good; Debian's npm would clash with it.
 command -v node >/dev/null && command -v npm >/dev/null || PACKAGES+=(nodejs npm)
