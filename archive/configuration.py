@@ -19,7 +19,7 @@ from archive import custody
 from archive.models import RoomDay, RoomsVersion
 from recorder.errors import ConfigurationError
 from recorder.hours_notation import CLOSED
-from recorder.instants import local_date, parse_date
+from recorder.instants import US_PER_SECOND, local_date, parse_date
 from recorder.intervals import Interval, intersect, merge
 from recorder.keyfile import SignedConfiguration
 from recorder.manifest import canonical
@@ -28,6 +28,8 @@ from recorder.working_hours import windows
 
 # Before and after every instant that occurs.
 _EVER = 2**53
+# An editor's save takes milliseconds; a heartbeat that looks comes again within seconds.
+_SETTLED_US = 2 * US_PER_SECOND
 # How far ahead an agent looks for its next window, and more: it is told anew with each heartbeat.
 _CLOSED_DAYS = 450
 
@@ -150,14 +152,33 @@ def encode_windows(intervals: tuple[Interval, ...]) -> str:
     return json.dumps([[each.start_us, each.end_us] for each in intervals])
 
 
-def read_live_file(path: Path) -> str:
-    """The live rooms file's text; the shipped seed is put there where none is. Raises ConfigurationError."""
+def seed_live_file(path: Path) -> None:
+    """Put the shipped rooms file where none is. Raises ConfigurationError."""
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{os.getpid()}")
             temporary.write_text(shipped_rooms_text(), "utf-8")
             temporary.rename(path)
+    except OSError as error:
+        raise ConfigurationError(f"cannot make the rooms file {path}: {error.strerror}") from error
+
+
+def is_settled(path: Path, at_us: int) -> bool:
+    """Whether nobody has written the file within the last moments: an editor may have written half of it,
+    and half a list of rooms can be a valid one.
+    """
+    try:
+        # One written "in the future" is settled too: a wrong clock must not keep it out for ever.
+        return not 0 <= at_us - path.stat().st_mtime_ns // 1000 < _SETTLED_US
+    except OSError:
+        # Gone for the moment of a rename, or unreadable: the reading will tell.
+        return True
+
+
+def read_live_file(path: Path) -> str:
+    """The live rooms file's text. Raises ConfigurationError."""
+    try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read the rooms file {path}: {error}") from error

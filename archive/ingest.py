@@ -28,6 +28,7 @@ from archive.models import (
 )
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import read_index
+from archive.search import MAX_GAP_US
 from archive.store import ObjectWriter, object_name
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError
@@ -109,6 +110,8 @@ class Ingest:
     def _judge(self, session: Session, signed: SignedManifest) -> str | None:
         """Why this manifest is refused, though it is the agent's own, or None."""
         manifest = signed.manifest
+        if manifest.interval.duration_us > MAX_GAP_US:
+            return "a gap record of more than a day"
         try:
             configuration = self.archive.configurations.room(
                 session, manifest.room, manifest.configuration_version

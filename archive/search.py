@@ -18,8 +18,8 @@ from recorder.intervals import Interval, intersect, merge, subtract
 from recorder.manifest import MAX_SEGMENT_US
 from recorder.working_hours import next_window, window_at
 
-# A gap record is flushed each minute: an hour is far more than one can be long.
-_MAX_GAP_US = 3600 * US_PER_SECOND
+# Agents end a gap record with its local day, which has 25 hours in autumn; a longer one is refused.
+MAX_GAP_US = 25 * 3600 * US_PER_SECOND
 # Heartbeats come each 5 s; the board must not flicker for one that is late.
 SILENT_AFTER_US = 20 * US_PER_SECOND
 # A segment is shipped after it ends: within this of now, missing footage is "not yet arrived".
@@ -79,7 +79,7 @@ def gaps(session: Session, room: str, interval: Interval) -> list[GapFact]:
         select(Gap)
         .where(
             Gap.room == room,
-            Gap.start_us >= interval.start_us - _MAX_GAP_US,
+            Gap.start_us >= interval.start_us - MAX_GAP_US,
             Gap.start_us < interval.end_us,
             Gap.end_us > interval.start_us,
         )

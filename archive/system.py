@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive.configuration import Configurations, is_in_force, read_live_file
+from archive.configuration import Configurations, is_in_force, read_live_file, seed_live_file
 from archive.database import Database
 from archive.keys import load_or_make_server_key
 from archive.models import ArchiveMark, RoomsVersion
@@ -47,13 +47,16 @@ class Archive:
         with database.reading() as session:
             first = session.scalar(select(RoomsVersion.version).limit(1)) is None
         if first:
+            # Only here: a file that is missing later must not be replaced by rooms that are not this house's.
+            seed_live_file(settings.rooms)
             archive.sync_rooms_file(now_us())
         return archive
 
     def sync_rooms_file(self, at_us: int) -> bool:
         """Publish the live rooms file if its text is not the version in force; True when it was.
 
-        Raises RoomsFileError for a wrong file: the version in force stays.
+        Raises RoomsFileError for a wrong file, ConfigurationError for one that cannot be read: the version
+        in force stays.
         """
         text = read_live_file(self.settings.rooms)
         with self.database.reading() as session:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from archive import enrolment
+from archive.configuration import is_settled
 from archive.ingest import Answer, BadSegmentIdError, DigestMismatchError, Ingest, Upload
 from archive.models import Hold, RoomStatus
 from archive.store import StoreFullError
@@ -123,7 +124,8 @@ def heartbeat(
         raise Problem(413, "status_too_large", f"a heartbeat has at most {_MAX_STATUS_BYTES} bytes")
     token = _token(authorization)
     try:
-        archive.sync_rooms_file(at_us)
+        if is_settled(archive.settings.rooms, at_us):
+            archive.sync_rooms_file(at_us)
     except ProtokolError as error:
         # The version in force stays; the file's error is for whoever edits it.
         _log.error("rooms_file_refused", error=str(error))

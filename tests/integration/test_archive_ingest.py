@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import func, select
 
-from archive import room_days
+from archive import room_days, search
 from archive.check import check
 from archive.enrolment import NotEnrolledError
 from archive.ingest import BadSegmentIdError, DigestMismatchError, Ingest
 from archive.models import CustodyEvent, Quarantine, RoomDay, Segment
 from archive.system import Archive
 from recorder.instants import to_us
+from recorder.intervals import Interval
 from tests.footage import SECOND, FakeAgent, make_archive, unsigned
 
 T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
@@ -254,3 +255,16 @@ def test_media_that_is_no_mp4_is_quarantined(archive, agent, monkeypatch):
     assert answer.outcome == "quarantined"
     assert "unreadable media" in answer.reason
     assert count(archive, Segment) == 0
+
+
+def test_a_gap_of_many_hours_is_found_from_any_moment_of_it(archive, agent):
+    gap = agent.gap(T0, T0 + 20 * 3600 * SECOND, "power_lost")
+    assert agent.send(gap).outcome == "accepted"
+    late = Interval(T0 + 19 * 3600 * SECOND, T0 + 19 * 3600 * SECOND + SECOND)
+    with archive.database.reading() as session:
+        assert [found.cause for found in search.gaps(session, "108", late)] == ["power_lost"]
+
+
+def test_a_gap_of_more_than_a_day_is_refused(archive, agent):
+    answer = agent.send(agent.gap(T0 - 2 * DAY, T0))
+    assert (answer.outcome, "more than a day" in answer.reason) == ("quarantined", True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import date
 
 import pytest
 
 from archive import door, room_days, search
+from archive.configuration import is_settled
 from archive.models import RoomDay
-from recorder.errors import UnknownRoomError
+from recorder.errors import ConfigurationError, UnknownRoomError
 from recorder.instants import now_us
 from recorder.intervals import Interval
 from recorder.rooms import RoomConfiguration
@@ -39,6 +41,26 @@ def agent(archive):
 def leave(archive) -> None:
     archive.settings.rooms.write_text(WITHOUT_108, "utf-8")
     assert archive.sync_rooms_file(NOW)
+
+
+def test_a_file_that_is_gone_leaves_the_rooms_in_force(archive):
+    """For the moment of an editor's rename there is none: the shipped rooms must not take its place."""
+    archive.settings.rooms.unlink()
+    with pytest.raises(ConfigurationError, match=r"rooms\.yaml"):
+        archive.sync_rooms_file(NOW)
+    assert not archive.settings.rooms.exists()
+    with archive.database.reading() as session:
+        assert archive.configurations.current(session)[0] == 1
+
+
+def test_a_file_is_settled_some_moments_after_it_was_written(tmp_path):
+    path = tmp_path / "rooms.yaml"
+    assert is_settled(path, NOW)
+    path.write_text("half of", "utf-8")
+    os.utime(path, ns=(NOW * 1000, NOW * 1000))
+    assert not is_settled(path, NOW + SECOND)
+    assert is_settled(path, NOW + 3 * SECOND)
+    assert is_settled(path, NOW - 3600 * SECOND)
 
 
 def test_its_footage_still_opens(archive, agent):
