@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -86,6 +87,10 @@ def main() -> None:
     except ProtokolError as error:
         click.echo(f"protokol: {error}", err=True)
         sys.exit(error.exit_code)
+    except Exception:  # noqa: BLE001 (the outermost edge: nothing of it is hidden)
+        # Python's own exit code for a defect is 1, which here means "done, with findings".
+        traceback.print_exc()
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -154,3 +155,17 @@ def test_reading_makes_no_archive_where_there_is_none(tmp_path):
     env = environment(tmp_path / "mistyped", 1)
     assert "migrate" in protokol(env, "archive", "stats", expect=2).stderr
     assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_defect_does_not_end_like_a_finding(env):
+    """1 means "done, with findings"; a result that could not be written was not done."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123 (a device)
+        done = subprocess.run(
+            [sys.executable, "-m", "protokol", "archive", "stats"],
+            env=env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, b"No space left" in done.stderr) == (2, True)
