@@ -83,44 +83,54 @@ def boxes(
 
 
 class FileContent:
-    """Fed with whole top-level boxes in the order of the file, knows the content of all so far."""
+    """Fed with whole top-level boxes in the order of the file, knows the content of all so far.
+
+    Boxes are only kept when they are fed and read when something is asked, all at once: while footage
+    is written every microsecond counts. Both may raise FragmentError.
+    """
 
     def __init__(self) -> None:
         self._tracks: dict[int, TrackContent] = {}
+        self._unread: list[bytes] = []
 
     def __getitem__(self, track: Track) -> TrackContent | None:
+        self._read()
         return next((content for content in self._tracks.values() if content.track is track), None)
 
     def statements(self) -> list[TrackStatement]:
         """Of the tracks that hold samples, the picture first."""
+        self._read()
         with_media = [c for c in self._tracks.values() if c.samples]
         return [c.statement() for c in sorted(with_media, key=lambda c: c.track is Track.AUDIO)]
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Whole boxes; only `moov` and `moof` are looked into. Raises FragmentError."""
+        """Whole boxes; only `moov` and `moof` are looked into."""
+        for kind, start, end in boxes(data):
+            if kind in (b"moof", b"moov"):
+                self._unread.append(bytes(data[start:end]))
+
+    def _read(self) -> None:
+        unread, self._unread = self._unread, []
         try:
-            for kind, start, end in boxes(data):
-                if kind == b"moof":
-                    for inner, at, stop in boxes(data, start, end):
-                        if inner == b"traf":
-                            self._read_traf(data, at, stop)
-                elif kind == b"moov":
-                    self._read_moov(data, start, end)
+            for data in unread:
+                for kind, at, stop in boxes(data):
+                    if kind == b"traf":
+                        self._read_traf(data, at, stop)
+                    elif kind == b"trak":
+                        self._read_trak(data, at, stop)
+                    elif kind == b"mvex":
+                        self._read_mvex(data, at, stop)
         except (struct.error, IndexError) as error:
             raise FragmentError(f"a box is cut short: {error}") from error
 
-    def _read_moov(self, data: bytes | memoryview, start: int, end: int) -> None:
-        for kind, at, stop in boxes(data, start, end):
-            if kind == b"trak":
-                self._read_trak(data, at, stop)
-            elif kind == b"mvex":
-                for inner, a, _ in boxes(data, at, stop):
-                    if inner == b"trex":
-                        track_id, _, duration = struct.unpack_from(">III", data, a + 4)
-                        if track_id in self._tracks:
-                            self._tracks[track_id].default_duration = duration
+    def _read_mvex(self, data: bytes, start: int, end: int) -> None:
+        for kind, at, _ in boxes(data, start, end):
+            if kind == b"trex":
+                track_id, _, duration = struct.unpack_from(">III", data, at + 4)
+                if track_id in self._tracks:
+                    self._tracks[track_id].default_duration = duration
 
-    def _read_trak(self, data: bytes | memoryview, start: int, end: int) -> None:
+    def _read_trak(self, data: bytes, start: int, end: int) -> None:
         found = {kind: (a, b) for kind, a, b in _leaves(data, start, end)}
         if not {b"tkhd", b"mdhd", b"hdlr", b"stsd"} <= found.keys():
             raise FragmentError("a track lacks a header")
@@ -143,7 +153,7 @@ class FileContent:
             (content.sample_rate,) = struct.unpack_from(">H", data, entry + 32)
         self._tracks[track_id] = content
 
-    def _read_traf(self, data: bytes | memoryview, start: int, end: int) -> None:
+    def _read_traf(self, data: bytes, start: int, end: int) -> None:
         content: TrackContent | None = None
         duration = decode_ticks = 0
         for kind, at, _ in boxes(data, start, end):

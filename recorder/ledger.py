@@ -7,6 +7,7 @@ window is covered) holds by construction. One thread per ledger.
 from __future__ import annotations
 
 import errno
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 import uuid6
 
 from recorder.chain import Chain, Link
-from recorder.coverage import Coverage, Gap
+from recorder.coverage import SOUND_JOINT_US, Coverage, Gap
 from recorder.fragments import FileContent
 from recorder.instants import US_PER_SECOND, local_date, local_midnight_us
 from recorder.intervals import Interval
@@ -31,6 +32,7 @@ from recorder.working_hours import windows_between
 SETTLED_AFTER_US = 5 * US_PER_SECOND
 
 
+@functools.cache
 def agent_version() -> str:
     try:
         return version("protokol")
@@ -130,6 +132,8 @@ class Ledger:
         for piece in finished.sound:
             self._settle({Track.AUDIO: piece.start_us})
             self._coverage.cover(Track.AUDIO, piece.end_us)
+        if finished.sound and end_us - finished.sound[-1].end_us < SOUND_JOINT_US:
+            self._coverage.cover(Track.AUDIO, end_us)
 
         def state(link: Link) -> SegmentManifest:
             return segment_manifest(part, content, link, end_us, recovered=recovered)

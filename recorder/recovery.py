@@ -12,7 +12,7 @@ from pathlib import Path
 
 from recorder.chain import DAMAGED_SUFFIX, Chain, Link, trailing_manifest
 from recorder.durable import remove_file
-from recorder.fragments import FileContent, TrackContent
+from recorder.fragments import FileContent, FragmentError, TrackContent
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.manifest import MAX_SEGMENT_US, SegmentManifest, Track
@@ -52,8 +52,12 @@ def recover(chain: Chain, now_us: int) -> Recovered:
         crashed_us = max(crashed_us or 0, min(written_us, now_us))
         if _adopt_sealed(chain, path):
             continue
-        kept_bytes, content = whole_fragments(path)
-        lead = content[Track.VIDEO] or content[Track.AUDIO]
+        try:
+            kept_bytes, content = whole_fragments(path)
+            lead = content[Track.VIDEO] or content[Track.AUDIO]
+        except FragmentError:
+            path.rename(path.with_suffix(DAMAGED_SUFFIX))
+            continue
         if lead is None or not lead.samples:
             remove_file(path)
             remove_file(path.with_suffix(HEAD_SUFFIX))

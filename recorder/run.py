@@ -296,7 +296,7 @@ class Run:
         self._previous = None
 
     def _commit(self, segment: _Segment) -> None:
-        bounds = Interval(segment.start_us, segment.end_us + SOUND_JOINT_US)
+        bounds = Interval(segment.start_us, segment.end_us)
         pieces = [Interval(start_us, end_us) for start_us, end_us in segment.sound]
         sound = [piece for each in pieces if (piece := each.intersection(bounds))]
         self._ledger.commit(Finished(segment.part, segment.muxer.content, segment.end_us, sound))

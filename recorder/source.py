@@ -27,7 +27,7 @@ from recorder.session import Session, SessionTerms
 from recorder.spool import Spool
 from recorder.window import SourceWindow
 
-_LOOK_AROUND_US = 400_000
+_LOOK_AROUND_US = 1_000_000
 _STALLED_US = US_PER_SECOND
 # The first packet after opening may wait for the camera's next keyframe.
 _FIRST_PACKET_US = 3 * US_PER_SECOND
@@ -143,7 +143,7 @@ class SourceRecorder(threading.Thread):
         """A failure of disk or media ends the run, never the recorder."""
         try:
             step()
-        except (DiskError, MediaError) as error:
+        except ProtokolError as error:
             self._failed(error)
 
     # --- windows
@@ -249,15 +249,22 @@ class SourceRecorder(threading.Thread):
     def _interrupt(self, cause: GapCause, detail: str) -> None:
         """The run ends here; another begins at the next keyframe of the same connection."""
         if self._session:
+            self._forget_old_fault(self._session)
             self._guarded(self._session.end)
             self._missing(cause, detail)
+
+    def _forget_old_fault(self, session: Session) -> None:
+        """Footage has come since: what is missing next is missing from its end on."""
+        if session.runs:
+            self._fault = None
 
     def _end_session(self) -> None:
         session, self._session = self._session, None
         if session:
+            self._forget_old_fault(session)
             try:
                 session.end()
-            except (DiskError, MediaError) as error:
+            except ProtokolError as error:
                 self._session = session
                 self._failed(error)
                 self._session = None
@@ -272,7 +279,8 @@ class SourceRecorder(threading.Thread):
 
     def _failed(self, error: ProtokolError) -> None:
         lost_us = self._session.fail(error) if self._session else None
-        self._log.error("run lost", reason=str(error))
+        if self._fault is None or self._fault[1] != str(error):
+            self._log.error("run lost", reason=str(error))
         cause = GapCause.UNKNOWN
         if isinstance(error, DiskError):
             cause = GapCause.SPOOL_FULL if error.errno in _FULL else GapCause.DISK_ERROR

@@ -56,8 +56,8 @@ class TrackTimeline:
         advance = media_us - last
         if passed > _SILENCE_US:
             return self._after_silence(advance, passed)
-        if advance == cadence and not self._packets_at_report:
-            return 0.0  # as most packets
+        if cadence is not None and -1 < advance - cadence < 1 and not self._packets_at_report:
+            return 0.0  # as most packets, but for rounding
         if cadence is None:
             self._cadence_us = advance if 0 < advance < _SILENCE_US else None
             return min(advance, 0.0)

@@ -156,7 +156,10 @@ def test_a_wrong_password_is_said_clearly_and_not_hammered(tmp_path, capfd):
         camera = {"name": "main", "url": url, "credentials": "cam"}
         with IngestDouble(tmp_path, configuration(url, cameras=[camera])) as ingest:
             with running_agent(ingest, tmp_path / "spool", secrets=secrets):
-                ingest.wait_for(lambda: len(ingest.heartbeats) >= 2, what="two heartbeats")
+                ingest.wait_for(
+                    lambda: ingest.heartbeats and ingest.heartbeats[-1]["cause"] == "camera_unreachable",
+                    what="a fault",
+                )
             beat = ingest.heartbeats[-1]
             assert beat["state"] == "fault"
             assert beat["cause"] == "camera_unreachable"

@@ -129,6 +129,6 @@ def test_the_heartbeat_tells_how_the_room_is(recorded):
     assert abs(beat["at_us"] - time.time() * 1e6) < 600e6
     source = beat["sources"]["main"]
     assert source["state"] == "recording"
-    assert beat["at_us"] - source["last_packet_us"] < 1_000_000
+    assert beat["at_us"] - source["last_packet_us"] < 2_000_000
     assert beat["clock"].keys() == {"uncertainty_us", "estimated"}
     assert beat["spool"].keys() == {"segments", "bytes", "oldest_us"}
