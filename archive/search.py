@@ -16,6 +16,7 @@ from archive.models import Enrolment, Gap, Hold, RoomDay, RoomStatus, Segment
 from recorder.instants import US_PER_SECOND, local_date
 from recorder.intervals import Interval, intersect, merge, subtract
 from recorder.manifest import MAX_SEGMENT_US
+from recorder.rooms import RoomsFile
 from recorder.working_hours import next_window, window_at
 
 # Agents end a gap record with its local day, which has 25 hours in autumn; a longer one is refused.
@@ -115,6 +116,15 @@ def room_id(session: Session, configurations: Configurations, name: str) -> str:
     if left is not None and all(room.id != name for room in rooms.rooms):
         return left
     return rooms.room(name).id
+
+
+def rooms_of(session: Session, rooms: RoomsFile, date: str) -> list[str]:
+    """The ids of all rooms that may have footage of an ISO date: those in force, and those that had a
+    room-day then and have left the rooms file since.
+    """
+    in_force = [room.id for room in rooms.rooms]
+    left = session.scalars(select(RoomDay.room).where(RoomDay.date == date).order_by(RoomDay.room))
+    return in_force + [room for room in left if room not in in_force]
 
 
 def coverage(session: Session, configurations: Configurations, room: str, date: str, now_us: int) -> Coverage:

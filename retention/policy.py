@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from recorder.instants import format_instant
+from recorder.instants import US_PER_DAY, format_instant
 from recorder.intervals import Interval
 from recorder.manifest import canonical
 
@@ -173,8 +173,14 @@ class Plan:
         """Whether more than half of the archive would go, by bytes or by room-days.
 
         A wrong clock, a wrong setting or a mass release of holds looks like this; so does a server
-        that comes back after weeks, and then a person says so.
+        that comes back after weeks, and then a person says so. What fell due within the last 24 hours
+        is an ordinary night, however young the archive is: invariant 6 gives it no longer.
         """
+        overdue = any(
+            each.destroyed.objects and self.now_us - each.due_us > US_PER_DAY for each in self.decisions
+        )
+        if not overdue:
+            return False
         return (
             2 * self.destroyed.size_bytes > self.total.size_bytes or 2 * self.days_destroyed > self.days_total
         )

@@ -71,6 +71,14 @@ def holds_of(session: Session, request: Request) -> list[Hold]:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a decider had before them: the same times of another room are another meeting."""
+
+    room: str
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """Steps of one archive's requests. `actor` is a custody actor (`user:3`, `request:NUMBER`)."""
 
@@ -120,19 +128,19 @@ class Desk:
             custody.append(session, _event("identity_recorded", request, actor, now_us, basis=basis.value))
 
     def approve(
-        self, number: str, seen: Interval, actor: str, now_us: int, *, reason: str = "", partial: bool = False
+        self, number: str, seen: Seen, actor: str, now_us: int, *, reason: str = "", partial: bool = False
     ) -> None:
         """The resident may receive the interval; everything else of the request's holds is let go.
 
-        `seen` is the interval that the decider looked at: DecisionError when it has been changed
+        `seen` is what the decider looked at: DecisionError when room or interval have been changed
         since. A partial approval needs a reason. The hold of the interval itself stays until `close`.
         """
         reason = _checked_reason(reason, required=partial)
         event = Event.APPROVED_IN_PART if partial else Event.APPROVED
         with self._step(number, event) as (session, request):
             approved = Interval(request.start_us or 0, request.end_us or 0)
-            if approved != seen:
-                raise DecisionError("changed", "the interval was changed meanwhile; look at it again")
+            if seen != Seen(request.matched_room or "", approved):
+                raise DecisionError("changed", "room or interval were changed meanwhile; look at them again")
             self._keep_only(session, request, approved, actor, now_us)
             self._decide(session, request, reason, actor, now_us)
             request.link_until_us = self._end_of_day_in(session, self.archive.settings.link_days, now_us)

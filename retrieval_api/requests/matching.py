@@ -76,13 +76,11 @@ def candidates(session: Session, request: Request, rooms: RoomsFile) -> Sequence
     Reads the index only: nobody's meeting is opened.
     """
     asked = Interval(request.asked_start_us, request.asked_end_us)
+    labels = {room.id: room.label for room in rooms.rooms}
     found = []
-    for room in rooms.rooms:
-        rows = search.segments(session, room.id, asked)
+    for room in search.rooms_of(session, rooms, request.date):
+        rows = search.segments(session, room, asked)
         recorded = intersect([asked], merge(Interval(row.start_us, row.end_us) for row in rows))
-        found.append(
-            Candidate(
-                room.id, room.label, sum(each.duration_us for each in recorded), room.id == request.room
-            )
-        )
+        recorded_us = sum(each.duration_us for each in recorded)
+        found.append(Candidate(room, labels.get(room, room), recorded_us, room == request.room))
     return sorted(found, key=lambda each: (not each.asked_for, -each.recorded_us))

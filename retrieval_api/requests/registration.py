@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive import custody
+from archive import custody, search
 from archive.models import Request, RequestPerson
 from archive.system import Archive
 from recorder.errors import ProtokolError
@@ -49,7 +49,8 @@ class Registrar:
     def register(self, application: Application, address: str, now_us: int) -> Receipt:
         """Durable on return: request, person, holds and custody events, in one transaction.
 
-        Without a room the hold covers that interval in every room of the council. Raises
+        Without a room the hold covers that interval in every room of the council, and in those that
+        have left its rooms file since that date. Raises
         TooManyOpenError; DayGoneError when the recording has fallen due since the form was checked.
         """
         pin = new_pin()
@@ -57,7 +58,8 @@ class Registrar:
         with self.archive.database.transaction() as session:
             _, rooms = self.archive.configurations.current(session)
             zone = rooms.council.timezone
-            wanted = [application.room] if application.room else [room.id for room in rooms.rooms]
+            date = application.remembered.day.isoformat()
+            wanted = [application.room] if application.room else search.rooms_of(session, rooms, date)
             # Room-days are everybody's first locks (invariant 7).
             holds.lock_days(session, self.archive, [(room, application.interval) for room in wanted])
             person = self._person(application)
@@ -70,7 +72,7 @@ class Registrar:
                 pin_hash=pin_hash,
                 status=Status.REGISTERED.value,
                 room=application.room,
-                date=application.remembered.day.isoformat(),
+                date=date,
                 asked_start_us=application.interval.start_us,
                 asked_end_us=application.interval.end_us,
                 answer_due_us=local_midnight_us(answer_date + timedelta(days=1), zone),

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
+from archive import search
 from archive.system import Archive
 from recorder.errors import UnknownRoomError
 from recorder.instants import local_date
@@ -24,7 +25,7 @@ from retrieval_api.pages import archive_of, now_of, rooms_of
 from retrieval_api.requests import queue, review_page
 from retrieval_api.requests.access import Document, reissue_pin
 from retrieval_api.requests.asked_interval import typed_interval
-from retrieval_api.requests.decision import Basis, DecisionError
+from retrieval_api.requests.decision import Basis, DecisionError, Seen
 from retrieval_api.requests.matching import OutOfReachError
 from retrieval_api.requests.receipts import SHOWN_FOR_SECONDS, Receipt
 from retrieval_api.requests.review_page import REVIEWERS
@@ -59,11 +60,11 @@ _NOT_YET = {
 
 @router.post("/match")
 def match(
-    request: Request, number: str, form: Form, staff: Reviewer, services: Services, rooms: Rooms, now_us: Now
+    request: Request, number: str, form: Form, staff: Reviewer, services: Services, now_us: Now
 ) -> Response:
     """The meeting was in this room."""
     try:
-        room = rooms.room(form.get("room", "")).id
+        room = _room_id(services, form.get("room", ""))
         services.desk.match(number, room, staff.actor, now_us)
     except UnknownRoomError:
         return _again(request, staff, number, "match", N_("Виберіть кабінет."), form)
@@ -202,22 +203,30 @@ def show_pin(request: Request, number: str, staff: AtDesk, services: Services, n
     return pages.render(request, "review/pin.html", section="requests", receipt=issued)
 
 
-def _seen(form: dict[str, str]) -> Interval:
-    """The interval that the decider looked at; without one, what cannot be anybody's."""
+def _room_id(services: RequestServices, name: str) -> str:
+    """Of a room in force, or of one that has left the rooms file and whose footage is still kept."""
+    archive = services.archive
+    with archive.database.reading() as session:
+        return search.room_id(session, archive.configurations, name)
+
+
+def _seen(form: dict[str, str]) -> Seen:
+    """What the decider looked at; without an interval, what cannot be anybody's."""
     start, end = form.get("seen_start_us", ""), form.get("seen_end_us", "")
+    room = form.get("seen_room", "")
     if len(start) < 20 and len(end) < 20 and start.isdecimal() and end.isdecimal() and int(start) < int(end):
-        return Interval(int(start), int(end))
-    return Interval(0, 1)
+        return Seen(room, Interval(int(start), int(end)))
+    return Seen(room, Interval(0, 1))
 
 
-def _nothing_to_hand_out(request: Request, number: str, staff: Staff, seen: Interval) -> str:
+def _nothing_to_hand_out(request: Request, number: str, staff: Staff, seen: Seen) -> str:
     archive, now_us = pages.archive_of(request), pages.now_of(request)
     with archive.database.reading() as session:
         case = queue.case(session, number, now_us, archive.timezone(session))
-    if review_page.set_interval(case) != seen or not case.row.state.is_open:
+    if review_page.set_interval(case) != seen.interval or not case.row.state.is_open:
         # What is wrong is not the footage: the decision itself will say it.
         return ""
-    return review_page.why_not_receivable(request, staff, case, seen)
+    return review_page.why_not_receivable(request, staff, case, seen.interval)
 
 
 def _words(error: IllegalTransition | DecisionError | DayGoneError) -> str:

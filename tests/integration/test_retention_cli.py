@@ -23,6 +23,8 @@ TEN = local_midnight_us(date(2099, 11, 20), "Europe/Kyiv") + 600 * US_PER_MINUTE
 HELD = ("--from", "2099-11-20T10:00:00+02:00", "--to", "2099-11-20T10:00:01+02:00")
 ADD = ("hold", "add", "--room", "108", *HELD, "--reason", "inquiry", "--legal-ground", "order 5")
 BEFORE, DUE = "2099-12-19T23:59:59+02:00", "2099-12-20T00:00:00+02:00"
+# Nobody destroyed it on its night: now a person must say so.
+LATE = "2099-12-22T00:00:00+02:00"
 
 
 @pytest.fixture
@@ -58,21 +60,21 @@ def test_the_whole_way_plan_hold_run_release_run(directory):
 
     (hold,) = document(*ADD)
     assert [each["id"] for each in document("hold", "list")] == [hold["id"]]
-    planned = document("retention", "plan", "--now", DUE, exit_code=1)
+    planned = document("retention", "plan", "--now", LATE, exit_code=1)
     assert planned["destroy"]["objects"] == 1
     assert planned["room_days"][0]["held"][0]["hold"] == hold["id"]
 
-    refused = protokol("retention", "run", "--now", DUE)
+    refused = protokol("retention", "run", "--now", LATE)
     assert isinstance(refused.exception, ConfirmationError)
     assert planned["digest"] in str(refused.exception)
-    ran = document("retention", "run", "--now", DUE, "--confirm", planned["digest"], exit_code=1)
+    ran = document("retention", "run", "--now", LATE, "--confirm", planned["digest"], exit_code=1)
     assert (ran["destroyed"]["objects"], ran["certificates"], ran["failures"]) == (1, [1], [])
 
     released = protokol("hold", "release", str(hold["id"]), "--reason", "answered")
     assert (released.exit_code, released.stdout) == (0, f"hold {hold['id']} released\n")
     assert document("hold", "list") == []
-    digest = document("retention", "plan", "--now", DUE)["digest"]
-    assert document("retention", "run", "--now", DUE, "--confirm", digest)["destroyed"]["objects"] == 1
+    digest = document("retention", "plan", "--now", LATE)["digest"]
+    assert document("retention", "run", "--now", LATE, "--confirm", digest)["destroyed"]["objects"] == 1
 
     signed = document("retention", "certificates")
     assert [each["certificate"]["destroyed"]["segments"] for each in signed] == [1, 1]
@@ -118,7 +120,7 @@ def test_a_council_refuses_a_stated_time(tmp_path, monkeypatch):
 
 def test_a_refusal_exits_2_with_one_line_and_no_traceback(directory):
     refused = subprocess.run(
-        [sys.executable, "-m", "protokol", "retention", "run", "--now", DUE],
+        [sys.executable, "-m", "protokol", "retention", "run", "--now", LATE],
         cwd=ROOT,
         capture_output=True,
         text=True,

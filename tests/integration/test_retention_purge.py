@@ -229,16 +229,22 @@ def test_an_edited_certificate_does_not_verify(tmp_path, archive, agent, stateme
 
 
 def test_more_than_half_needs_the_plans_digest(archive, agent):
+    late = DUE + 48 * HOUR
     agent.record(at(20))
     with pytest.raises(ConfirmationError, match="1 of 1 objects"):
-        run(archive, confirm=None)
+        run(archive, late, confirm=None)
     with pytest.raises(ConfirmationError, match="look at"):
-        run(archive, confirm="0" * 64)
+        run(archive, late, confirm="0" * 64)
     assert len(rows(archive, Segment)) == 1
-    digest = purge.plan(archive, DUE).digest
+    digest = purge.plan(archive, late).digest
     hold(archive, at(20), at(20, 11))
     with pytest.raises(ConfirmationError, match="was held"):
-        run(archive, confirm=digest)
+        run(archive, late, confirm=digest)
+
+
+def test_the_first_due_night_of_a_young_archive_goes_unasked(archive, agent):
+    agent.record(at(20))
+    assert len(run(archive, DUE + HOUR, confirm=None).days) == 1
 
 
 def test_half_or_less_goes_unasked(archive, agent):

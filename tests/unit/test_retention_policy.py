@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder.instants import US_PER_DAY
 from recorder.intervals import Interval
 from retention.policy import Amount, DayFacts, HoldFacts, Item, Kind, decide, plan
 
@@ -134,12 +135,21 @@ def stored(date: str, size_bytes: int, due_us: int) -> DayFacts:
 
 
 def test_exactly_half_goes_unasked_and_more_than_half_does_not():
-    half = [stored("a", 5, NOW), stored("b", 5, NOW + 1)]
+    long_due = NOW - US_PER_DAY - 1
+    half = [stored("a", 5, long_due), stored("b", 5, NOW + 1)]
     assert not plan(half, [], NOW).needs_confirmation
-    by_bytes = [stored("a", 6, NOW), stored("b", 5, NOW + 1)]
+    by_bytes = [stored("a", 6, long_due), stored("b", 5, NOW + 1)]
     assert plan(by_bytes, [], NOW).needs_confirmation
-    by_days = [stored("a", 1, NOW), stored("b", 1, NOW), stored("c", 90, NOW + 1)]
+    by_days = [stored("a", 1, long_due), stored("b", 1, NOW), stored("c", 90, NOW + 1)]
     assert plan(by_days, [], NOW).needs_confirmation
+
+
+def test_what_fell_due_last_night_goes_unasked_however_young_the_archive():
+    first_night = [stored("a", 9, NOW - US_PER_DAY), stored("b", 1, NOW + 1)]
+    assert not plan(first_night, [], NOW).needs_confirmation
+    # 28 to 31 January fall due together.
+    end_of_february = [stored(day, 9, NOW) for day in "abcd"]
+    assert not plan(end_of_february, [], NOW).needs_confirmation
 
 
 def test_days_that_are_not_due_count_for_the_guard_by_their_totals_alone():

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from archive import door
 from archive.models import CustodyEvent, Request
 from recorder.intervals import Interval
-from retrieval_api.requests.decision import Basis
+from retrieval_api.requests.decision import Basis, Seen
 from tests.requesting import at
 
 NOW = at(12, day=date(2026, 11, 23))
@@ -35,7 +35,7 @@ def approve(desk, number, interval=MINE, room="108", now_us=NOW):
     desk.match(number, room, STAFF, now_us)
     desk.set_interval(number, interval, STAFF, now_us)
     desk.record_identity(number, Basis.DOCUMENT, "паспорт", STAFF, now_us)
-    desk.approve(number, interval, STAFF, now_us)
+    desk.approve(number, Seen(room, interval), STAFF, now_us)
 
 
 def opens(archive, interval, ground, now_us, room="108"):

@@ -14,7 +14,7 @@ from archive.models import Hold, Request, Segment
 from recorder.instants import US_PER_DAY, US_PER_SECOND
 from recorder.intervals import Interval
 from retrieval_api.release.recording import NotReleasedError, release_of
-from retrieval_api.requests.decision import Basis, DecisionError, UnknownRequestError
+from retrieval_api.requests.decision import Basis, DecisionError, Seen, UnknownRequestError
 from retrieval_api.requests.matching import OutOfReachError, candidates
 from retrieval_api.requests.states import IllegalTransition
 from tests.integration.requests.desk import DUE, MINE, NOW, STAFF, actions, approve, opens, rows, the_request
@@ -101,20 +101,23 @@ def test_nothing_is_approved_before_its_time_or_other_than_it_was_seen(
 ) -> None:
     number = registrar.register(APPLICATION, "10.0.0.1", NOW).number
     with pytest.raises(IllegalTransition) as caught:
-        desk.approve(number, MINE, STAFF, NOW)
+        desk.approve(number, Seen("108", MINE), STAFF, NOW)
     assert caught.value.reason == "no_room"
     desk.match(number, "108", STAFF, NOW)
     desk.record_identity(number, Basis.KNOWN, "", STAFF, NOW)
     with pytest.raises(IllegalTransition):
-        desk.approve(number, MINE, STAFF, NOW)
+        desk.approve(number, Seen("108", MINE), STAFF, NOW)
     desk.set_interval(number, MINE, STAFF, NOW)
     wider = Interval(MINE.start_us, MINE.end_us + US_PER_SECOND)
     desk.set_interval(number, wider, "user:2", NOW)
     with pytest.raises(DecisionError) as changed:
-        desk.approve(number, MINE, STAFF, NOW)
+        desk.approve(number, Seen("108", MINE), STAFF, NOW)
     assert changed.value.code == "changed"
+    with pytest.raises(DecisionError) as changed:
+        desk.approve(number, Seen("228-a", wider), STAFF, NOW)
+    assert changed.value.code == "changed", "the same times of another room are another meeting"
     with pytest.raises(DecisionError):
-        desk.approve(number, wider, STAFF, NOW, partial=True)
+        desk.approve(number, Seen("108", wider), STAFF, NOW, partial=True)
     assert rows(archive, Hold)[0].start_us == at(10), "what failed has narrowed nothing"
     with pytest.raises(NotReleasedError):
         release_of(the_request(archive, number), NOW)
@@ -135,7 +138,7 @@ def test_two_deciders_cannot_both_decide(archive, footage, registrar, desk) -> N
             outcomes.append(error.reason)
 
     threads = [
-        threading.Thread(target=decide, args=(lambda: desk.approve(number, MINE, STAFF, NOW),)),
+        threading.Thread(target=decide, args=(lambda: desk.approve(number, Seen("108", MINE), STAFF, NOW),)),
         threading.Thread(target=decide, args=(lambda: desk.refuse(number, "ні", "user:2", NOW),)),
     ]
     for thread in threads:
@@ -159,7 +162,7 @@ def test_only_what_was_asked_for_and_an_hour_around_can_be_set(archive, footage,
     held = sorted((hold.start_us, hold.end_us) for hold in rows(archive, Hold))
     assert held == [(at(10), at(12)), (at(11, 30), at(12, 30))], "what reaches beyond the hold is held too"
     desk.record_identity(number, Basis.BOOKING, "", STAFF, NOW)
-    desk.approve(number, Interval(at(11, 30), at(12, 30)), STAFF, NOW)
+    desk.approve(number, Seen("108", Interval(at(11, 30), at(12, 30))), STAFF, NOW)
     held = sorted((hold.start_us, hold.end_us) for hold in rows(archive, Hold, Hold.released_us.is_(None)))
     assert held == [(at(11, 30), at(12)), (at(11, 30), at(12, 30))]
 

@@ -10,6 +10,7 @@ import pytest
 from archive import custody
 from archive.models import CustodyEvent, Hold, Request, RequestPerson, Segment
 from retention.errors import DayGoneError
+from retrieval_api.requests import matching
 from retrieval_api.requests.registration import TooManyOpenError
 from tests.integration.requests.desk import DUE, MINE, NOW, STAFF, actions, approve, rows, the_request
 from tests.requesting import APPLICATION, application, at, purge_at
@@ -40,6 +41,23 @@ def test_without_a_room_every_room_is_held_until_the_decision(archive, footage, 
     approve(desk, number)
     held = rows(archive, Hold, Hold.released_us.is_(None))
     assert [(hold.room, hold.start_us, hold.end_us) for hold in held] == [("108", MINE.start_us, MINE.end_us)]
+
+
+def test_a_room_that_has_left_the_rooms_file_is_held_and_matched_too(
+    archive, footage, registrar, desk
+) -> None:
+    path = archive.settings.rooms
+    text = "".join(line for line in path.read_text("utf-8").splitlines(True) if '{id: "108"' not in line)
+    path.write_text(text, "utf-8")
+    archive.sync_rooms_file(NOW)
+    number = registrar.register(application(room=None), "10.0.0.1", NOW).number
+    assert {hold.room for hold in rows(archive, Hold)} == {"108", "228-a"}
+    with archive.database.reading() as session:
+        _, rooms = archive.configurations.current(session)
+        found = matching.candidates(session, the_request(archive, number), rooms)
+    assert (found[0].room, found[0].anything_recorded) == ("108", True)
+    approve(desk, number)
+    assert the_request(archive, number).outcome == "released"
 
 
 def test_open_requests_are_bounded_by_contact_and_by_address(archive, footage, registrar, desk) -> None:
