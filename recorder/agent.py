@@ -32,7 +32,7 @@ from recorder.spool import Spool
 from recorder.systemd import notify
 from recorder.uplink import Uplink
 
-_WATCH_S = 5.0
+_WATCH_S = 2.0
 # The recorder waits for the disk and the shipper for the server; longer than this nothing waits.
 _HUNG_US = 60 * US_PER_SECOND
 _M_ARENA_MAX = -8  # malloc.h
@@ -89,17 +89,16 @@ def camera_address(camera: Camera, secrets_dir: Path | None) -> CameraAddress:
 
 
 class Agent:
-    """`run` returns after `stop` was called, from whichever thread or signal handler."""
+    """`run` returns after `stopping` was set, by whichever thread or signal handler."""
 
-    def __init__(self, key: AgentKey, options: AgentOptions) -> None:
+    def __init__(self, key: AgentKey, options: AgentOptions, stopping: threading.Event) -> None:
         """Recovers what a crash left. Raises ConfigurationError, DiskError, OSError."""
         bind(room=key.room)
         self._key = key
         self._options = options
         self._log = get_logger()
-        self._stopping = False
+        self._stopping = stopping
         self._changed = False
-        self._wake = threading.Event()
         self._host = HostWatch()
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         self._spool = Spool(options.spool_dir, key, limit_bytes=options.spool_limit_bytes)
@@ -122,13 +121,8 @@ class Agent:
             every_s=options.heartbeat_s,
         )
 
-    def stop(self) -> None:
-        self._stopping = True
-        self._wake.set()
-
     def _configuration_changed(self) -> None:
         self._changed = True
-        self._wake.set()
 
     def run(self) -> None:
         """Raises AgentFailedError when a part of the agent died or hangs."""
@@ -142,14 +136,12 @@ class Agent:
         notify("READY=1")
         self._log.info("agent runs", sources=list(self._sources), spool=str(self._options.spool_dir))
         try:
-            while not self._stopping:
+            while not self._stopping.wait(_WATCH_S):
                 if self._changed:
                     self._changed = False
                     self._reopen_changed_sources()
                 self._check_parts()
                 notify("WATCHDOG=1")
-                self._wake.wait(_WATCH_S)
-                self._wake.clear()
         finally:
             notify("STOPPING=1")
             self._shut_down()

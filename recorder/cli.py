@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def _load_key(settings: Settings, room: str) -> AgentKey:
 @click.option("--json-logs", is_flag=True, help="One JSON object a line instead of key=value.")
 def agent_run(room: str, json_logs: bool) -> None:
     """Record ROOM (its id) in its working hours and ship the segments, until SIGTERM."""
-    from recorder.agent import Agent, AgentOptions, share_one_heap  # noqa: PLC0415 media libraries load only when they run
+    from recorder.agent import Agent, AgentOptions, share_one_heap  # noqa: PLC0415 only here
 
     share_one_heap()
     configure_logging(json=json_logs)
@@ -49,15 +50,17 @@ def agent_run(room: str, json_logs: bool) -> None:
         spool_limit_bytes=settings.spool_limit_bytes,
         secrets_dir=settings.camera_secrets_dir,
     )
+    # From here on: what a start has begun is ended as cleanly as a recording.
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
     try:
-        agent = Agent(key, options)
+        agent = Agent(key, options, stopping)
     except OSError as error:
         raise ConfigurationError(
             f"cannot use the spool {options.spool_dir}: {error.strerror}; "
             "make it writable for this user or set PROTOKOL_AGENT_SPOOL_DIR"
         ) from error
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: agent.stop())
     agent.run()
 
 

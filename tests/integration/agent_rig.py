@@ -32,7 +32,8 @@ def running_agent(
 ) -> Iterator[Agent]:
     """The agent in this process, with short segments; stopped at the end, within its five seconds."""
     options = AgentOptions(spool, limit_bytes, secrets, segment_us=SEGMENT_US, heartbeat_s=0.5)
-    agent = Agent(ingest.agent_key(), options)
+    stopping = threading.Event()
+    agent = Agent(ingest.agent_key(), options, stopping)
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -47,7 +48,7 @@ def running_agent(
         yield agent
     finally:
         began = time.monotonic()
-        agent.stop()
+        stopping.set()
         thread.join(10)
         took = time.monotonic() - began
     assert not thread.is_alive()
