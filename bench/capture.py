@@ -133,8 +133,11 @@ def _start_ffmpeg(camera_url: str, directory: Path) -> subprocess.Popen[bytes]:
 
 
 def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+    """From the kernel's CPU clock of the process, to the nanosecond: /proc counts in ticks of 10 ms,
+    which is five per cent of what is measured here. clock_getcpuclockid(3) builds the same number.
+    """
+    scheduler_clock = 2
+    return time.clock_gettime((~process.pid << 3) | scheduler_clock)
 
 
 def _reopening_s(simulator: Simulator, sink: _Sink, agent: subprocess.Popen[bytes]) -> float | None:
