@@ -33,7 +33,7 @@ _INBOX_BURSTS = 30
 # Packets are read in bursts: between two of them the kernel holds what comes. Waking for each packet
 # would cost a third more of all CPU. The packet that ends a burst was waited for, so its arrival is
 # exact; the clock needs no other.
-_BURST_NS = 140_000_000
+_BURST_NS = 180_000_000
 _WAITED_NS = 2_000_000
 _BURST_PACKETS = 200
 # Not at first, when the recorder learns how late packets are.
