@@ -26,10 +26,10 @@ from recorder.keyfile import AgentKey
 from recorder.logging import bind, get_logger
 from recorder.manifest import GapCause
 from recorder.rooms import Camera, RoomConfiguration
+from recorder.sd_notify import notify
 from recorder.shipper import Shipper
 from recorder.source import SourceRecorder
 from recorder.spool import Spool
-from recorder.systemd import notify
 from recorder.uplink import Uplink
 
 _WATCH_S = 2.0
