@@ -18,6 +18,13 @@ def database(tmp_path):
     database.dispose()
 
 
+def dump(database) -> list[str]:
+    """The schema as SQLite keeps it."""
+    with database.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
+        return [row[0] for row in rows]
+
+
 def test_migrations_make_exactly_the_models(database):
     database.migrate()
     with database.engine.connect() as connection:
@@ -27,8 +34,10 @@ def test_migrations_make_exactly_the_models(database):
 
 def test_migrating_again_changes_nothing(database):
     database.migrate()
+    before = dump(database)
     database.migrate()
     database.require_current_schema()
+    assert dump(database) == before
 
 
 def test_an_old_schema_is_refused_with_the_command_that_mends_it(database):
@@ -40,5 +49,7 @@ def test_down_and_up_again(database):
     database.migrate()
     with database._writer.begin() as connection:
         command.downgrade(database._alembic(connection), "base")
+    assert [row for row in dump(database) if "alembic_version" not in row] == []
     database.migrate()
     database.require_current_schema()
+    assert any("custody_event" in row for row in dump(database))
