@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,14 +18,10 @@ from typing import Any
 
 import psutil
 
+from simulator.control import free_ports
+
 _MEASURE_S = 60.0
 _PATIENCE_S = 180.0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _environment(data: Path) -> dict[str, str]:
@@ -72,7 +67,8 @@ def run() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "demo"
         started = time.monotonic()
-        command = [sys.executable, "-m", "protokol", "demo", "--data", str(data), "--port", str(_free_port())]
+        [port] = free_ports(1)
+        command = [sys.executable, "-m", "protokol", "demo", "--data", str(data), "--port", str(port)]
         demo = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         try:
             _first_segment(data, started + _PATIENCE_S)

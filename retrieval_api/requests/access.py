@@ -15,6 +15,7 @@ from archive.system import Archive
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_MINUTE
 from retrieval_api import sessions
+from retrieval_api.requests import journal
 from retrieval_api.requests.keys import PIN_DIGITS, RequestSecrets, new_pin, plain_pin
 from retrieval_api.requests.numbers import parse_number
 from retrieval_api.throttle import Throttle
@@ -91,10 +92,10 @@ class Gate:
             request = _locked(session, Request.id == attempted.id)
             if request is None or request.pin_hash != attempted.pin_hash:
                 return
-            events = [_event("pin_failed", request, "system", now_us)]
+            events = [journal.event("pin_failed", request, "system", now_us)]
             if is_locked(request) and request.pin_locked_us is None:
                 request.pin_locked_us = now_us
-                events.append(_event("pin_locked", request, "system", now_us))
+                events.append(journal.event("pin_locked", request, "system", now_us))
             custody.append(session, *events)
 
     def _let_in(self, admitted: Request, now_us: int) -> None:
@@ -104,7 +105,7 @@ class Gate:
             if request is not None and request.pin_hash == admitted.pin_hash:
                 request.pin_failures = 0
             actor = f"request:{admitted.number}"
-            custody.append(session, _event("request_opened", admitted, actor, now_us))
+            custody.append(session, journal.event("request_opened", admitted, actor, now_us))
 
 
 def is_locked(request: Request) -> bool:
@@ -128,22 +129,12 @@ def reissue_pin(
             raise LookupError(number)
         request.pin_hash, request.pin_failures, request.pin_locked_us = pin_hash, 0, None
         sessions.end_all_of_request(session, request.id)
-        custody.append(session, _event("pin_reissued", request, actor, now_us, document=document.value))
+        custody.append(
+            session, journal.event("pin_reissued", request, actor, now_us, document=document.value)
+        )
     return pin
 
 
 def _locked(session: Session, where: object) -> Request | None:
     statement = select(Request).where(where).with_for_update()  # type: ignore[arg-type]
     return session.scalars(statement).one_or_none()
-
-
-def _event(action: str, request: Request, actor: str, now_us: int, **details: str) -> custody.Event:
-    return custody.Event(
-        action,
-        actor,
-        now_us,
-        room=request.matched_room or request.room,
-        date=request.date,
-        subject=f"request:{request.number}",
-        details=details,
-    )

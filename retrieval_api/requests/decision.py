@@ -23,6 +23,7 @@ from recorder.errors import ProtokolError
 from recorder.instants import local_date, local_midnight_us
 from recorder.intervals import Interval
 from retention import holds
+from retrieval_api.requests import journal
 from retrieval_api.requests.matching import require_within_reach
 from retrieval_api.requests.registration import LEGAL_GROUND
 from retrieval_api.requests.states import Event, Outcome, State, Status, transition
@@ -95,7 +96,7 @@ class Desk:
             self._cover(
                 session, request, Interval(request.asked_start_us, request.asked_end_us), actor, now_us
             )
-            custody.append(session, _event("request_matched", request, actor, now_us))
+            custody.append(session, journal.event("request_matched", request, actor, now_us))
 
     def set_interval(self, number: str, interval: Interval, actor: str, now_us: int) -> None:
         """In and out. What reaches beyond the request's holds is held from now on too.
@@ -108,7 +109,7 @@ class Desk:
             self._cover(session, request, interval, actor, now_us)
             custody.append(
                 session,
-                _event(
+                journal.event(
                     "interval_set", request, actor, now_us, start_us=interval.start_us, end_us=interval.end_us
                 ),
             )
@@ -125,7 +126,9 @@ class Desk:
             raise DecisionError("document_number", "the note seems to hold a document's number; remove it")
         with self._step(number, Event.IDENTITY_RECORDED) as (session, request):
             request.identity_basis, request.identity_note = basis.value, note
-            custody.append(session, _event("identity_recorded", request, actor, now_us, basis=basis.value))
+            custody.append(
+                session, journal.event("identity_recorded", request, actor, now_us, basis=basis.value)
+            )
 
     def approve(
         self, number: str, seen: Seen, actor: str, now_us: int, *, reason: str = "", partial: bool = False
@@ -146,7 +149,7 @@ class Desk:
             request.link_until_us = self._end_of_day_in(session, self.archive.settings.link_days, now_us)
             custody.append(
                 session,
-                _event(
+                journal.event(
                     "request_approved",
                     request,
                     actor,
@@ -174,7 +177,8 @@ class Desk:
             self._decide(session, request, reason, actor, now_us)
             action = "request_not_found" if not_found else "request_refused"
             custody.append(
-                session, _event(action, request, actor, now_us, appeal_until_us=request.appeal_until_us)
+                session,
+                journal.event(action, request, actor, now_us, appeal_until_us=request.appeal_until_us),
             )
 
     def withdraw(self, number: str, now_us: int) -> None:
@@ -183,7 +187,7 @@ class Desk:
         with self._step(number, Event.WITHDRAWN) as (session, request):
             for hold in holds_of(session, request):
                 holds.alarm_at(session, self.archive, hold.id, now_us, actor=actor, now_us=now_us)
-            custody.append(session, _event("request_withdrawn", request, actor, now_us))
+            custody.append(session, journal.event("request_withdrawn", request, actor, now_us))
 
     def reopen(self, number: str, reason: str, actor: str, now_us: int) -> None:
         """An appeal has come: the request is reviewed again, and nothing is let go meanwhile."""
@@ -193,7 +197,7 @@ class Desk:
                 holds.alarm_at(session, self.archive, hold.id, None, actor=actor, now_us=now_us)
             request.decision_reason, request.decided_by, request.decided_us = reason, None, None
             request.appeal_until_us = None
-            custody.append(session, _event("request_reopened", request, actor, now_us))
+            custody.append(session, journal.event("request_reopened", request, actor, now_us))
 
     def close(self, number: str, reason: str, actor: str, now_us: int) -> None:
         """End the request's holds: nothing is handed out any more, and due footage goes next night.
@@ -209,7 +213,7 @@ class Desk:
             request.closed_us = now_us
             for hold in holds_of(session, request):
                 holds.release(session, self.archive, hold.id, actor=actor, reason=reason, now_us=now_us)
-            custody.append(session, _event("request_closed", request, actor, now_us))
+            custody.append(session, journal.event("request_closed", request, actor, now_us))
 
     # --- what the steps have in common
 
@@ -289,15 +293,3 @@ def _checked_reason(reason: str, *, required: bool) -> str:
 
 def _bounds(interval: Interval) -> dict[str, int]:
     return {"start_us": interval.start_us, "end_us": interval.end_us}
-
-
-def _event(action: str, request: Request, actor: str, now_us: int, **details: object) -> custody.Event:
-    return custody.Event(
-        action,
-        actor,
-        now_us,
-        room=request.matched_room or request.room,
-        date=request.date,
-        subject=f"request:{request.number}",
-        details=details,
-    )

@@ -7,6 +7,8 @@ import re
 import pytest
 
 from archive.models import Viewing
+from recorder.instants import US_PER_SECOND
+from tests.footage import FakeAgent
 from tests.integration.request_pages.site import DIGITS, actions, log_in, register, rows_of
 from tests.requesting import at
 from tests.web import Client
@@ -142,6 +144,28 @@ def test_an_approval_is_never_an_empty_promise(resident, operator, archive) -> N
     assert answer.status_code == 422
     assert "У цих межах запису немає" in answer.text
     assert "request_approved" not in actions(archive)
+
+
+def test_an_approval_of_a_page_that_showed_another_room_is_refused(resident, operator, archive) -> None:
+    neighbour = FakeAgent(archive, room="228-a")
+    for number in range(5):
+        neighbour.record(at(10, 30) + number * 2 * US_PER_SECOND)
+    number, _ = register(resident)
+    page, limits = f"/staff/requests/{number}", {"in": "10:30:02", "out": "10:30:08"}
+    operator.form(page, f"{page}/match", room="108")
+    operator.form(page, f"{page}/interval", **limits)
+    operator.form(page, f"{page}/identity", basis="known", note="")
+    seen = dict(re.findall(r'name="(seen_\w+)" value="([^"]+)"', operator.get(page).text))
+    assert seen["seen_room"] == "108"
+    # A colleague finds the meeting elsewhere, at the same times, while the page is open.
+    operator.form(page, f"{page}/match", room="228-a")
+    operator.form(page, f"{page}/interval", **limits)
+    answer = operator.form(page, f"{page}/decision", **{**seen, "outcome": "released", "reason": ""})
+    assert answer.status_code == 422
+    assert "request_approved" not in actions(archive)
+    fresh = {**seen, "seen_room": "228-a"}
+    operator.form(page, f"{page}/decision", **{**fresh, "outcome": "released", "reason": ""})
+    assert "request_approved" in actions(archive)
 
 
 def test_an_unknown_number_is_a_404(operator) -> None:
