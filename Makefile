@@ -24,9 +24,8 @@ $(VENV)/.system: setup-system.sh
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.wheels: $(VENV)/.system requirements-dev.lock pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+$(VENV)/.wheels: $(VENV)/.system requirements-dev.lock pyproject.toml install-wheels.sh
+	bash install-wheels.sh $(VENV) requirements-dev.lock
 	touch $@
 
 node_modules/.installed: $(VENV)/.system package.json package-lock.json

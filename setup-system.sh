@@ -3,6 +3,8 @@
 # Why each is here:
 #   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-{base,good}   the simulated camera is a real RTSP server
 #   ffmpeg                    the peer of the benchmarks, and the independent decoder of the tests
+#   libportaudio2             what records a microphone
+#   pulseaudio pulseaudio-utils libasound2-plugins   a microphone without hardware, with a clock of its own
 #   chromium fonts-dejavu     the browser tests look at real pages
 #   libatomic1                what drives the browser in the tests is linked against it
 #   nodejs npm                front-end files
@@ -12,6 +14,7 @@ set -euo pipefail
 PACKAGES=(
   python3.11 python3.11-venv
   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+  libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
   ffmpeg chromium fonts-dejavu-core libatomic1 systemd
 )
 # A Node.js of another origin is as good; Debian's npm would clash with it.

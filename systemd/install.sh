@@ -31,14 +31,11 @@ place_once() { # MODE FILE DESTINATION: what staff have edited stays
 
 install_programs() {
   packages=(python3-venv)
+  if has agent; then packages+=(libportaudio2); fi
   if has server && ! command -v npm >/dev/null; then packages+=(npm); fi
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
   [ -x "$home/.venv/bin/python" ] || python3 -m venv "$home/.venv"
-  local pip=("$home/.venv/bin/python" -m pip install --quiet --disable-pip-version-check)
-  "${pip[@]}" --require-hashes --only-binary :all: -r "$home/requirements.lock"
-  # The build tool by its hash, from the developers' list: Debian's own cannot install a checkout in place.
-  "${pip[@]}" --require-hashes --only-binary :all: -r <(awk '/^setuptools==/ {on = 1} on {print} on && !/\\$/ {exit}' "$home/requirements-dev.lock")
-  "${pip[@]}" --no-deps --no-build-isolation --editable "$home"
+  bash "$home/install-wheels.sh" "$home/.venv" "$home/requirements.lock"
   if has server; then (cd "$home" && npm ci --silent --omit=dev --no-audit --no-fund); fi
 }
 

@@ -28,7 +28,7 @@ from recorder.manifest import GapCause
 _CONNECT_TIMEOUT_US = 3_000_000
 _OPEN_TIMEOUT_S = 6.0
 _READ_TIMEOUT_S = 1.0
-# About 5 s; the heaviest cameras send 2 MB in a second.
+# About 6 s; the heaviest cameras send 2 MB in a second.
 _INBOX_BURSTS = 30
 # Packets are read in bursts: between two of them the kernel holds what comes. Waking for each packet
 # would cost a third more of all CPU. The packet that ends a burst was waited for, so its arrival is

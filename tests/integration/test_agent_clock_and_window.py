@@ -193,6 +193,7 @@ def test_a_clock_that_is_set_ends_the_run_with_a_gap(camera, room, spool):
 
 
 def test_a_host_that_does_not_keep_up_drops_whole_and_says_so(camera, room, spool):
+    """The recorder's thread hangs for much longer than the inbox holds, which is about six seconds."""
     hangs = []
 
     def current():
@@ -200,13 +201,14 @@ def test_a_host_that_does_not_keep_up_drops_whole_and_says_so(camera, room, spoo
             time.sleep(hangs.pop())
         return room.configuration
 
+    def lost(track):
+        return [gap for gap in recording.gaps("overload") if track in gap.tracks]
+
     with Recording(camera, room, spool, Host(), current=current) as recording:
         recording.until(recording.segments, "footage")
-        hangs.append(6.0)
-        recording.until(lambda: recording.gaps("overload"), "a gap", timeout_s=20)
-    (gap,) = [gap for gap in recording.gaps("overload") if "video" in gap.tracks]
-    assert any("audio" in gap.tracks for gap in recording.gaps("overload"))
-    assert 500_000 < gap.end_us - gap.start_us < 6_000_000
+        hangs.append(12.0)
+        recording.until(lambda: lost("video") and lost("audio"), "gaps of both tracks", timeout_s=40)
+    assert 1_000_000 < lost("video")[0].end_us - lost("video")[0].start_us < 12_500_000
     assert monotonic_us() - recording.recorder.beat_us < 60_000_000
     for entry in spool.entries():
         if entry.is_segment:
