@@ -12,10 +12,12 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from recorder.capture.camera import CameraAddress
+from recorder.capture.camera import Address, CameraAddress
 from recorder.configuration import ConfigurationStore
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.heartbeat import HEARTBEAT_S, Heartbeat, report
@@ -28,10 +30,14 @@ from recorder.manifest import GapCause
 from recorder.rooms import Camera, RoomConfiguration
 from recorder.sd_notify import notify
 from recorder.shipper import Shipper
-from recorder.source import SourceRecorder
+from recorder.room_microphone import RoomMicrophone
+from recorder.skews import Skews
+from recorder.source import SourceHardware, SourceRecorder
 from recorder.spool import Spool
 from recorder.uplink import Uplink
 
+# The source of a room without a camera.
+SOUND_ALONE = "main"
 _WATCH_S = 2.0
 # The recorder waits for the disk and the shipper for the server; longer than this nothing waits.
 _HUNG_US = 60 * US_PER_SECOND
@@ -42,13 +48,25 @@ _STOP_SHIPPING_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """`segment_us` and `heartbeat_s` are what they are; only tests are in a greater hurry."""
+    """`segment_us` and `heartbeat_s` are what they are; only tests are in a greater hurry, and only they have
+    a sound system of their own, in `sound_environment`.
+    """
 
     spool_dir: Path
     spool_limit_bytes: int
     secrets_dir: Path | None = None
     segment_us: int = US_PER_MINUTE
     heartbeat_s: float = HEARTBEAT_S
+    sound_environment: Mapping[str, str] | None = None
+
+
+class Part(Protocol):
+    """A thread of the agent; `beat_us` (monotonic) tells that it moves."""
+
+    name: str
+    beat_us: int
+
+    def is_alive(self) -> bool: ...
 
 
 class AgentFailedError(ProtokolError):
@@ -63,7 +81,7 @@ def share_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def camera_address(camera: Camera, secrets_dir: Path | None) -> CameraAddress:
+def camera_address(camera: Camera, secrets_dir: Path | None) -> Address:
     """The camera's URL with the credentials that its configuration names.
 
     Raises ConfigurationError that names the camera.
@@ -103,7 +121,9 @@ class Agent:
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         self._spool = Spool(options.spool_dir, key, limit_bytes=options.spool_limit_bytes)
         self._store = ConfigurationStore(options.spool_dir / "configuration.json", key)
-        self._sources: dict[str, tuple[CameraAddress, SourceRecorder]] = {}
+        self._skews = Skews(options.spool_dir / "clocks.json")
+        self._microphone: RoomMicrophone | None = None
+        self._sources: dict[str, SourceRecorder] = {}
         self._open_sources(self._store.current)
         self._shipper = Shipper(
             self._spool,
@@ -126,7 +146,7 @@ class Agent:
 
     def run(self) -> None:
         """Raises AgentFailedError when a part of the agent died or hangs."""
-        for _, recorder in self._sources.values():
+        for recorder in self._sources.values():
             recorder.start()
         self._shipper.start()
         self._heartbeat.start()
@@ -147,58 +167,75 @@ class Agent:
             self._shut_down()
 
     def _document(self) -> dict[str, object]:
-        statuses = {name: recorder.status for name, (_, recorder) in list(self._sources.items())}
+        statuses = {name: recorder.status for name, recorder in list(self._sources.items())}
         version = self._store.current.version
         return report(statuses, self._spool, self._host.trust, version, now_us())
 
-    def _open_sources(self, configuration: RoomConfiguration, *, restarted: bool = False) -> None:
-        if not configuration.room.cameras:
-            raise ConfigurationError(
-                f"room {configuration.room.id} has no camera; "
-                "rooms with a microphone alone are not supported yet"
-            )
-        for camera in configuration.room.cameras:
-            if camera.name not in self._sources:
-                address = camera_address(camera, self._options.secrets_dir)
-                self._sources[camera.name] = (
-                    address,
-                    self._recorder(camera.name, address, restarted=restarted),
-                )
+    def _hardware(self, configuration: RoomConfiguration) -> dict[str, SourceHardware]:
+        """The room's sources by name. Raises ConfigurationError."""
+        room = configuration.room
+        microphone = str(room.microphone.device) if room.microphone else None
+        secrets = self._options.secrets_dir
+        addresses: dict[str, Address | None] = {c.name: camera_address(c, secrets) for c in room.cameras}
+        if not addresses:
+            addresses[SOUND_ALONE] = None
+        return {name: SourceHardware(name, address, microphone) for name, address in addresses.items()}
 
-    def _recorder(self, source: str, address: CameraAddress, *, restarted: bool) -> SourceRecorder:
-        return SourceRecorder(
-            source,
-            address,
+    def _open_sources(self, configuration: RoomConfiguration, *, restarted: bool = False) -> None:
+        """Those that are not open yet. Raises ConfigurationError."""
+        hardware = self._hardware(configuration)
+        wanted = configuration.room.microphone
+        if wanted and self._microphone is None:
+            self._microphone = RoomMicrophone(wanted, environment=self._options.sound_environment)
+        for name, each in hardware.items():
+            if name not in self._sources:
+                self._sources[name] = self._recorder(each, restarted=restarted)
+
+    def _recorder(self, hardware: SourceHardware, *, restarted: bool) -> SourceRecorder:
+        recorder = SourceRecorder(
+            hardware,
+            microphone=self._microphone,
             spool=self._spool,
             configuration=lambda: self._store.current,
             host=self._host,
             segment_us=self._options.segment_us,
             boot_id=self._boot_id,
+            skews=self._skews,
             restarted=restarted,
         )
+        if self._microphone:
+            self._microphone.add(recorder.hear)
+        return recorder
 
     def _reopen_changed_sources(self) -> None:
-        """Sources whose camera is another one now are ended and begun; the others do not notice."""
+        """Sources that are recorded by other devices now are ended and begun; the others do not notice."""
         configuration = self._store.current
-        cameras = {camera.name: camera for camera in configuration.room.cameras}
-        for name, (address, recorder) in list(self._sources.items()):
-            try:
-                same = name in cameras and address == camera_address(cameras[name], self._options.secrets_dir)
-            except ConfigurationError as error:
-                self._log.error("new configuration is unusable; going on as before", reason=str(error))
-                return
-            if not same:
+        try:
+            hardware = self._hardware(configuration)
+        except ConfigurationError as error:
+            self._log.error("new configuration is unusable; going on as before", reason=str(error))
+            return
+        microphone = self._microphone
+        replaced = microphone is not None and microphone.configured != configuration.room.microphone
+        for name, recorder in list(self._sources.items()):
+            if replaced or recorder.hardware != hardware.get(name):
                 recorder.stop(GapCause.RESTART)
                 recorder.join(_STOP_RECORDERS_S)
+                if microphone:
+                    microphone.remove(name, recorder.hear)
                 del self._sources[name]
+        if microphone and replaced:
+            microphone.stop()
+            self._microphone = None
         before = set(self._sources)
         self._open_sources(configuration, restarted=True)
         for name in self._sources.keys() - before:
-            self._sources[name][1].start()
+            self._sources[name].start()
 
     def _check_parts(self) -> None:
-        parts: list[SourceRecorder | Shipper | Heartbeat] = [self._shipper, self._heartbeat]
-        parts += [recorder for _, recorder in self._sources.values()]
+        parts: list[Part] = [self._shipper, self._heartbeat, *self._sources.values()]
+        if self._microphone:
+            parts.append(self._microphone.link)
         for part in parts:
             if not part.is_alive():
                 raise AgentFailedError(f"{part.name} has died; its last words stand above")
@@ -208,12 +245,14 @@ class Agent:
     def _shut_down(self) -> None:
         """The last segment is finished and shipped, or at least in the spool."""
         began = time.monotonic()
-        recorders = [recorder for _, recorder in self._sources.values()]
+        recorders = list(self._sources.values())
         self._heartbeat.stop()
         for recorder in recorders:
             recorder.stop()
         for recorder in recorders:
             recorder.join(max(0.1, began + _STOP_RECORDERS_S - time.monotonic()))
+        if self._microphone:
+            self._microphone.stop()
         self._shipper.stop()
         self._shipper.join(_STOP_SHIPPING_S)
         if not self._shipper.is_alive():

@@ -12,7 +12,7 @@ from recorder.host_clock import ClockTrust, monotonic_us
 from recorder.instants import now_us
 from recorder.ledger import agent_version
 from recorder.logging import get_logger
-from recorder.source import SourceStatus
+from recorder.source_status import SourceStatus
 from recorder.spool import Spool
 from recorder.uplink import Uplink, UplinkError
 
@@ -47,6 +47,8 @@ def report(
                 "last_packet_us": status.last_packet_us,
                 "fps": status.fps,
                 "audio_peak_dbfs": status.audio_peak_dbfs,
+                "microphone": status.microphone,
+                "sync": status.sync.model_dump() if status.sync else None,
             }
             for name, status in statuses.items()
         },

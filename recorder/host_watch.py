@@ -9,6 +9,8 @@ from recorder.instants import US_PER_SECOND
 
 # A time service slews less than this; more is a step, and footage on both sides needs its own mapping.
 STEP_US = 50_000
+# A clock that is slewed gets there in its own time; the run is renewed before, at a keyframe, without a gap.
+_SLEWED_US = 20_000
 # Beyond this nothing is recorded: nobody could say which meeting it was.
 MAX_UNCERTAINTY_US = 60 * US_PER_SECOND
 _ASK_EVERY_US = 10 * US_PER_SECOND
@@ -35,4 +37,8 @@ class HostWatch:
 
     def stepped_since(self, wall_offset_us: int) -> bool:
         """Whether the wall clock was set since it stood at this offset to monotonic time."""
-        return abs(wall_minus_monotonic_us() - wall_offset_us) > STEP_US
+        return abs(self.wall_offset_us() - wall_offset_us) > STEP_US
+
+    def slewed_since(self, wall_offset_us: int) -> bool:
+        """Whether the wall clock is no longer where it stood, though it was not set."""
+        return abs(self.wall_offset_us() - wall_offset_us) > _SLEWED_US

@@ -46,11 +46,14 @@ def new_id() -> str:
 
 @dataclass(slots=True)
 class Finished:
-    """A segment whose media is complete. `sound` are the intervals in which it has sound (UTC)."""
+    """A segment whose media is complete. It has a picture from its start to `picture_end_us`, or none at
+    all; `sound` are the intervals in which it has sound. All UTC.
+    """
 
     part: PartFile
     content: FileContent
     end_us: int
+    picture_end_us: int | None
     sound: list[Interval]
 
 
@@ -70,8 +73,14 @@ class Ledger:
     """Raises DiskError from what commits. What could not be written is kept and tried again."""
 
     def __init__(
-        self, spool: Spool, chain: Chain, configuration: Callable[[], RoomConfiguration], now_us: int
+        self,
+        spool: Spool,
+        chain: Chain,
+        configuration: Callable[[], RoomConfiguration],
+        now_us: int,
+        tracks: Iterable[Track] = tuple(Track),
     ) -> None:
+        """`tracks` are what the source should have: sound alone where the room has no camera."""
         self._spool = spool
         self._chain = chain
         self._configuration = configuration
@@ -79,7 +88,8 @@ class Ledger:
         self._unwritten: list[Gap] = []
         self._log = get_logger(source=chain.source)
         known = chain.covered
-        self._coverage = Coverage({track: known.get(track, now_us) for track in Track})
+        self._tracks = tuple(tracks)
+        self._coverage = Coverage({track: known.get(track, now_us) for track in self._tracks})
 
     def begin(self, recovered: Recovered, boot_id: str, now_us: int, *, restarted: bool) -> None:
         """Accounts for the time since the source was last recorded. Durable on return.
@@ -99,13 +109,13 @@ class Ledger:
         else:
             self._coverage.note(since_us, GapCause.OPENING)
             for part in recovered.parts:
-                finished = Finished(part.part, part.content, part.end_us, part.sound)
+                finished = Finished(part.part, part.content, part.end_us, part.picture_end_us, part.sound)
                 self.commit(finished, recovered=True)
-            since_us = self._coverage.covered_until[Track.VIDEO]
-            self._coverage.note(since_us, GapCause.LOST_IN_CRASH)
-            self._coverage.note(max(recovered.crashed_us, since_us + 1), down)
+            for track, until_us in self._coverage.covered_until.items():
+                self._coverage.note(until_us, GapCause.LOST_IN_CRASH, tracks=[track])
+                self._coverage.note(max(recovered.crashed_us, until_us + 1), down, tracks=[track])
         self._coverage.note(now_us, GapCause.OPENING)
-        self._settle(dict.fromkeys(Track, now_us))
+        self._settle(dict.fromkeys(self._tracks, now_us))
 
     @property
     def covered_until(self) -> dict[Track, int]:
@@ -127,8 +137,11 @@ class Ledger:
         """The segment and every gap before it are durable on return and will be shipped."""
         part, content, end_us = finished.part, finished.content, finished.end_us
         start_us = part.head.start_us
-        self._settle(dict.fromkeys(Track, start_us))
-        self._coverage.cover(Track.VIDEO, end_us)
+        if finished.picture_end_us is None:
+            self._settle({Track.AUDIO: start_us})
+        else:
+            self._settle(dict.fromkeys(self._tracks, start_us))
+            self._coverage.cover(Track.VIDEO, finished.picture_end_us)
         for piece in finished.sound:
             self._settle({Track.AUDIO: piece.start_us})
             self._coverage.cover(Track.AUDIO, piece.end_us)
@@ -142,11 +155,11 @@ class Ledger:
 
     def flush(self, until: Mapping[Track, int]) -> None:
         """What is missing up to `until`, per track, is declared now: the server should know."""
-        self._settle(until)
+        self._settle({track: until[track] for track in self._tracks})
 
     def stop(self, now_us: int) -> None:
         """A clean stop. What is missing up to now is declared; what is missing later is maintenance."""
-        self._settle(dict.fromkeys(Track, now_us))
+        self._settle(dict.fromkeys(self._tracks, now_us))
         self._retry_when_full(lambda: self._chain.mark_stopped(now_us, self._durable_cover()))
 
     def _settle(self, until: Mapping[Track, int]) -> None:

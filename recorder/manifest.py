@@ -30,6 +30,8 @@ MANIFEST_BOX_UUID = UUID("70726f74-6f6b-4f6c-8d61-6e6966657374")
 MAX_MANIFEST_BYTES = 16 * 1024
 # Design: about 60 s, never over 120 s. The archive bounds its overlap query by it.
 MAX_SEGMENT_US = 120 * 1_000_000
+# A microphone is believed after a second, given up after most of one: about so often in two minutes.
+MAX_SWITCHES = 64
 
 _HEX64 = r"^[0-9a-f]{64}$"
 _ID = r"^[a-z0-9][a-z0-9-]{0,31}$"
@@ -82,6 +84,22 @@ class ClockStatement(_Strict):
     estimated: bool
 
 
+class SyncStatement(_Strict):
+    """How far sound is from picture, by what the clocks know at the segment's beginning: sound minus
+    picture is `offset_us`, give or take `uncertainty_us`. The calibrated `av_offset_us` is not in it.
+    """
+
+    offset_us: Annotated[int, Field(gt=-(2**31), lt=2**31)]
+    uncertainty_us: Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class MicrophoneSwitch(_Strict):
+    """From `at_us` on the segment's sound is that of another microphone."""
+
+    at_us: _Exact
+    microphone: Annotated[str, Field(max_length=64)]
+
+
 class TrackStatement(_Strict):
     """One track of a segment. Media time is in ticks of `timescale`; `start_ticks` is the first
     presentation time, `duration_ticks` the sum of sample durations.
@@ -129,7 +147,11 @@ class _Link(_Strict):
 
 
 class SegmentManifest(_Link):
-    """About one stored file. `media_bytes` and `media_sha256` cover the file up to the manifest box."""
+    """About one stored file. `media_bytes` and `media_sha256` cover the file up to the manifest box.
+
+    `microphone` is what its sound begins with (`camera`, `none`, or the name in the rooms file), `switches`
+    what follows it; `sync` is None where there is no picture or no sound.
+    """
 
     kind: Literal["segment"] = "segment"
     run: _Uuid7
@@ -137,6 +159,8 @@ class SegmentManifest(_Link):
     clock: ClockStatement
     av_offset_us: Annotated[int, Field(gt=-(2**31), lt=2**31)]
     microphone: Annotated[str, Field(max_length=64)]
+    switches: Annotated[list[MicrophoneSwitch], Field(max_length=MAX_SWITCHES)] = []
+    sync: SyncStatement | None = None
     media_bytes: _Exact
     media_sha256: _Digest
     recovered: bool

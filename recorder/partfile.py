@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recorder.durable import remove_file, replace_file, sync_directory, write_all
 from recorder.errors import ProtokolError
-from recorder.manifest import ClockStatement
+from recorder.manifest import MAX_SWITCHES, ClockStatement, MicrophoneSwitch, SyncStatement
 
 PART_SUFFIX = ".part"
 HEAD_SUFFIX = ".head"
@@ -45,6 +45,8 @@ class SegmentHead(BaseModel):
     av_offset_us: int
     microphone: str
     agent_version: str
+    switches: tuple[MicrophoneSwitch, ...] = ()
+    sync: SyncStatement | None = None
 
     @classmethod
     def read(cls, path: Path) -> SegmentHead | None:
@@ -101,6 +103,17 @@ class PartFile:
     @property
     def media_sha256(self) -> str:
         return self._hash.hexdigest()
+
+    def note_switch(self, switch: MicrophoneSwitch) -> None:
+        """Durable on return. More than a manifest holds are left out."""
+        if len(self.head.switches) >= MAX_SWITCHES:
+            return
+        head = self.head.model_copy(update={"switches": (*self.head.switches, switch)})
+        try:
+            replace_file(self.head_path, head.model_dump_json().encode())
+        except OSError as error:
+            raise DiskError("note a change of microphone", error) from error
+        self.head = head
 
     def append(self, data: bytes | memoryview) -> None:
         """On DiskError the file ends where it ended before."""

@@ -24,11 +24,14 @@ _LOST_AFTER_WRITE_US = US_PER_SECOND
 
 @dataclass(slots=True)
 class RecoveredPart:
-    """A part cut to its whole fragments, to be committed. `sound` is where it has sound (UTC)."""
+    """A part cut to its whole fragments, to be committed. `picture_end_us` is None where it has no picture,
+    `sound` is where it has sound (UTC).
+    """
 
     part: PartFile
     content: FileContent
     end_us: int
+    picture_end_us: int | None
     sound: list[Interval]
 
 
@@ -65,7 +68,9 @@ def recover(chain: Chain, now_us: int) -> Recovered:
         following_us = parts[index + 1][1].start_us if index + 1 < len(parts) else None
         end_us = _end_us(head, lead, following_us)
         part = PartFile.reopen(path, head, kept_bytes)
-        recovered.append(RecoveredPart(part, content, end_us, _sound(head, content, end_us)))
+        picture_end_us = end_us if lead is content[Track.VIDEO] else None
+        sound = _sound(head, lead, content[Track.AUDIO], end_us)
+        recovered.append(RecoveredPart(part, content, end_us, picture_end_us, sound))
     return Recovered(recovered, crashed_us)
 
 
@@ -107,12 +112,13 @@ def _end_us(head: SegmentHead, lead: TrackContent, following_us: int | None) -> 
     return end_us
 
 
-def _sound(head: SegmentHead, content: FileContent, end_us: int) -> list[Interval]:
+def _sound(
+    head: SegmentHead, lead: TrackContent, audio: TrackContent | None, end_us: int
+) -> list[Interval]:
     """Holes inside are not told from its ends: a crash forgives that."""
-    video, audio = content[Track.VIDEO], content[Track.AUDIO]
-    if video is None or audio is None or not audio.samples:
+    if audio is None or not audio.samples:
         return []
-    zero_us = head.start_us - video.start_ticks * US_PER_SECOND // video.timescale
+    zero_us = head.start_us - lead.start_ticks * US_PER_SECOND // lead.timescale
     start_us = zero_us + audio.start_ticks * US_PER_SECOND // audio.timescale
     stop_us = min(zero_us + audio.end_ticks * US_PER_SECOND // audio.timescale, end_us)
     return [Interval(start_us, stop_us)] if start_us < stop_us else []
@@ -138,6 +144,8 @@ def segment_manifest(
         clock=head.clock,
         av_offset_us=head.av_offset_us,
         microphone=head.microphone,
+        switches=list(head.switches),
+        sync=head.sync,
         media_bytes=part.media_bytes,
         media_sha256=part.media_sha256,
         recovered=recovered,

@@ -1,34 +1,33 @@
 """One run: an uninterrupted capture on one time line, dealt out to segment files.
 
-Media time counts from an origin one second before the run's first sample, so that neither frames
-that are decoded before they are shown nor the encoder's run-in are negative. All segments of a run
-share it.
+The line is the host's: a sample's media time is when it was taken by CLOCK_MONOTONIC, counted from an
+origin one second before the run's first sample, so that neither frames that are decoded before they are
+shown nor the encoder's run-in are negative. All segments of a run share it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import av
 
-from recorder.capture.muxer import VIDEO_TIMESCALE, Muxer, Template, video_template
-from recorder.capture.sound import ENCODED_RATE, SoundEncoder, encoded_template
+from recorder.capture.muxer import Muxer, Template, video_template
+from recorder.capture.sound import ENCODED_RATE, Pcm, SoundEncoder, encoded_template
 from recorder.coverage import SOUND_JOINT_US
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.ledger import Finished, Ledger, new_id
-from recorder.manifest import MAX_SEGMENT_US, ClockStatement, Track
-from recorder.media_clock import MediaClock
+from recorder.manifest import MAX_SEGMENT_US, ClockStatement, MicrophoneSwitch, SyncStatement, Track
 from recorder.partfile import DiskError, PartFile, SegmentHead
-from recorder.segmenter import Action, Segmenter
+from recorder.segmenter import Action, Segmenter, SoundSegmenter
 
-_ORIGIN_S = 1
-_VIDEO_TICK_US = US_PER_SECOND / VIDEO_TIMESCALE
+_ORIGIN_US = US_PER_SECOND
+_US_PER_SAMPLE = US_PER_SECOND / ENCODED_RATE
 
 
 class MediaError(ProtokolError):
@@ -37,35 +36,33 @@ class MediaError(ProtokolError):
 
 @dataclass(frozen=True, slots=True)
 class RunTerms:
-    """What a run takes from its surroundings, fixed for its life."""
+    """What a run takes from its surroundings, fixed for its life. `wall_offset_us` is UTC minus
+    CLOCK_MONOTONIC: one look at the wall for all of a run. `clock` and `sync` are asked at each segment.
+    """
 
     configuration_version: int
     av_offset_us: int
     window: Interval
     segment_us: int
+    wall_offset_us: int
     clock: Callable[[], ClockStatement]
-
-
-class RunClock:
-    """Media microseconds to UTC: the clock's line, and one look at the wall for all of a run."""
-
-    def __init__(self, clock: MediaClock, wall_offset_us: int) -> None:
-        self.wall_offset_us = wall_offset_us
-        # What the clock's media time is ahead of this run's, once a newer run has moved on.
-        self.shift_us = 0.0
-        self._clock = clock
-
-    def utc_us(self, media_us: float) -> int:
-        return self._clock.host_us(media_us + self.shift_us) + self.wall_offset_us
+    sync: Callable[[], SyncStatement | None]
 
 
 @dataclass(frozen=True, slots=True)
-class SoundSource:
-    """The camera's sound track. `copied`: AAC that is kept as it comes."""
+class Picture:
+    """`keyframe` is the run's first one, with its parameter sets in band."""
+
+    codec: str
+    keyframe: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedSound:
+    """The camera's AAC, kept as it comes."""
 
     stream: Any
     timescale: int
-    copied: bool
 
 
 @dataclass(slots=True)
@@ -78,9 +75,13 @@ class _Segment:
     last_video_ticks: int = -1
     last_audio_ticks: int = -1
 
+    @property
+    def sound_end_us(self) -> int:
+        return self.sound[-1][1] if self.sound else self.start_us
+
 
 class Run:
-    """Takes packets with presentation ticks on the source's continuous time line.
+    """Takes packets and sound with their host times (CLOCK_MONOTONIC µs).
 
     Methods raise DiskError or MediaError; call `give_up` then.
     """
@@ -89,38 +90,46 @@ class Run:
         self,
         terms: RunTerms,
         ledger: Ledger,
-        clock: RunClock,
-        codec: str,
-        keyframe: bytes,
-        first_ticks: int,
-        sound: SoundSource | None,
+        first_host_us: int,
+        *,
+        picture: Picture | None,
+        copied: CopiedSound | None,
+        microphone: str,
     ) -> None:
-        """`first_ticks` is the presentation time of `keyframe`."""
+        """`first_host_us`: of the keyframe, or of the first sound where there is no picture. `microphone`:
+        what the sound begins with, `none` for no sound at all. It is encoded from what `sound()` gets,
+        unless it is `copied`.
+        """
+        has_sound = microphone != "none"
         self.id = new_id()
-        self.start_media_us = first_ticks * _VIDEO_TICK_US
+        self.first_host_us = first_host_us
+        self.has_picture = picture is not None
+        self.microphone = microphone
         self._terms = terms
         self._ledger = ledger
-        self._clock = clock
-        self._origin = first_ticks - _ORIGIN_S * VIDEO_TIMESCALE
-        self._sound = sound
+        self._offset_us = terms.wall_offset_us
+        self._origin_us = first_host_us - _ORIGIN_US
         self._encoder: SoundEncoder | None = None
-        self._video_template = video_template(codec, keyframe)
+        self._video_template = video_template(picture.codec, picture.keyframe) if picture else None
         self._audio_template: Template | None = None
-        if sound and sound.copied:
-            self._audio_rate = sound.timescale
-            self._audio_template = Template(sound.stream.container, sound.stream, sound.timescale)
-        elif sound:
-            self._audio_rate = ENCODED_RATE
-            self._encoder = SoundEncoder(sound.stream)
+        self._audio_rate = ENCODED_RATE
+        if copied:
+            self._audio_rate = copied.timescale
+            self._audio_template = Template(copied.stream.container, copied.stream, copied.timescale)
+        elif has_sound:
+            self._encoder = SoundEncoder()
             self._audio_template = encoded_template()
-        if sound:
-            self._audio_origin = self._origin * self._audio_rate // VIDEO_TIMESCALE
-        self._segmenter = Segmenter(terms.window, has_sound=sound is not None, segment_us=terms.segment_us)
+        self._origin_ticks = self._origin_us * ENCODED_RATE // US_PER_SECOND
+        self._segmenter: Segmenter | SoundSegmenter
+        if picture:
+            self._segmenter = Segmenter(terms.window, has_sound=has_sound, segment_us=terms.segment_us)
+        else:
+            self._segmenter = SoundSegmenter(terms.window, segment_us=terms.segment_us)
         self._current: _Segment | None = None
         self._previous: _Segment | None = None
         self._picture_end_us = 0
-        # UTC minus media time at the last picture; in the moment until the next one it does not move.
-        self._utc_offset_us = clock.utc_us(self.start_media_us) - self.start_media_us
+        # Where the last of its footage on disk ends (UTC).
+        self.end_us = 0
 
     @property
     def window(self) -> Interval:
@@ -131,28 +140,34 @@ class Run:
         self._segmenter.window = window
 
     @property
+    def wall_offset_us(self) -> int:
+        return self._offset_us
+
+    @property
     def uncommitted_since_us(self) -> int | None:
-        """Start of the oldest segment that is still open."""
+        """Start of the oldest segment that is still open (UTC)."""
         segment = self._previous or self._current
         return segment.start_us if segment else None
 
     @property
     def sound_since_us(self) -> int | None:
-        """Start of the oldest sound in a segment that is still open."""
+        """Start of the oldest sound in a segment that is still open (UTC)."""
         for segment in (self._previous, self._current):
             if segment and segment.sound:
                 return segment.sound[0][0]
         return None
 
-    def take_peak_dbfs(self) -> float | None:
-        return self._encoder.take_peak_dbfs() if self._encoder else None
-
-    def video(self, packet: Any, pts: int, dts: int, duration: float, *, keyframe: bool) -> None:
-        """Ticks of VIDEO_TIMESCALE, `duration` expected until the next one."""
-        media_us = pts * _VIDEO_TICK_US
-        utc_us = self._clock.utc_us(media_us)
-        self._utc_offset_us = utc_us - media_us
-        action = self._segmenter.video(utc_us, media_us, keyframe=keyframe)
+    def video(
+        self, packet: Any, host_us: int, lead_ticks: int, duration_us: float, *, keyframe: bool
+    ) -> None:
+        """`lead_ticks` of VIDEO_TIMESCALE: so much it is decoded before it is shown. `duration_us` is
+        expected until the next one.
+        """
+        utc_us = host_us + self._offset_us
+        segmenter = self._segmenter
+        if not isinstance(segmenter, Segmenter):
+            raise MediaError("a picture for a run of sound alone")
+        action = segmenter.video(utc_us, host_us, keyframe=keyframe)
         if action != Action.KEEP:
             self._prepare(action, utc_us)
             if not action & Action.KEEP:
@@ -162,53 +177,60 @@ class Run:
             raise MediaError("a packet without a segment")
         if segment.last_video_ticks < 0 and not keyframe:
             raise MediaError("a segment must begin with a keyframe")
+        pts = (host_us - self._origin_us) * 9 // 100
+        dts = pts - lead_ticks
         if segment.last_video_ticks < 0:
-            segment.last_video_ticks = dts - self._origin - 1
-        elif pts * _VIDEO_TICK_US < self.start_media_us:
+            segment.last_video_ticks = dts - 1
+        elif host_us < self.first_host_us:
             return  # shown before the run's first keyframe: it refers to what was not recorded
-        dts = max(dts - self._origin, segment.last_video_ticks + 1)
+        dts = max(dts, segment.last_video_ticks + 1)
         segment.last_video_ticks = dts
         packet.dts = dts
-        packet.pts = max(pts - self._origin, dts)
-        end_us = utc_us + round(duration * _VIDEO_TICK_US)
+        packet.pts = max(pts, dts)
+        end_us = utc_us + round(duration_us)
         self._picture_end_us = max(self._picture_end_us, end_us) if not keyframe else end_us
         try:
             segment.muxer.mux_video(packet)
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(f"a picture cannot be written: {error}") from error
 
-    def audio(self, packet: Any, pts: int, duration: float) -> None:
-        """Ticks of the sound source's timescale."""
-        sound = self._sound
-        if sound is None:
-            return
-        tick_us = US_PER_SECOND / sound.timescale
-        media_us = pts * tick_us
-        if self._encoder is None:
-            packet.pts = packet.dts = pts - self._audio_origin
-            self._deal_audio(packet, media_us, duration * tick_us)
-            return
-        utc_us = media_us + self._utc_offset_us
-        window = self._segmenter.window
-        inside = window.start_us <= utc_us and utc_us + duration * tick_us <= window.end_us
-        if inside and media_us >= self.start_media_us:
-            ticks = pts * ENCODED_RATE // sound.timescale - self._audio_origin
-            self._deal_encoded(self._encoder.encode(packet, ticks))
+    def copied(self, packet: Any, host_us: int, duration_us: float) -> None:
+        """A packet of the sound that is copied."""
+        packet.pts = packet.dts = round((host_us - self._origin_us) * self._audio_rate / US_PER_SECOND)
+        self._deal_audio(packet, host_us, duration_us)
 
-    def end_picture(self, end_us: int | None = None) -> None:
-        """No more pictures come. `end_us`: where what follows begins, if that abuts.
-
-        Sound that belongs still does; `finish` ends that too.
+    def sound(self, samples: Pcm, ticks: int, microphone: str) -> None:
+        """Sound to be encoded, `ticks` (of ENCODED_RATE) on CLOCK_MONOTONIC. What lies outside the window or
+        before the run does not even reach the encoder.
         """
-        if self._current:
-            self._close_current(self._picture_end_us if end_us is None else end_us)
+        encoder = self._encoder
+        if encoder is None:
+            return
+        window = self.window
+        first_us = max(window.start_us - self._offset_us, self.first_host_us)
+        low = max(0, -(-first_us * ENCODED_RATE // US_PER_SECOND) - ticks)
+        high = (window.end_us - self._offset_us) * ENCODED_RATE // US_PER_SECOND - ticks
+        if low >= min(high, len(samples)):
+            return
+        if microphone != self.microphone:
+            self._switch(microphone, round((ticks + low) * _US_PER_SAMPLE) + self._offset_us)
+        for packet in encoder.feed(samples[low:high], ticks + low - self._origin_ticks):
+            self._deal_encoded(packet)
 
-    def finish(self) -> None:
-        """Every segment is committed."""
+    def end_picture(self, end_us: int) -> None:
+        """No more pictures come: what follows begins at `end_us` (UTC). Sound may still, until `finish`."""
+        if self._current and self.has_picture:
+            self._close_current(end_us)
+
+    def finish(self, until_us: int | None = None) -> None:
+        """Every segment is committed. `until_us` (UTC): what follows begins there."""
         if self._encoder:
             encoder, self._encoder = self._encoder, None
-            self._deal_encoded(encoder.finish())
-        self.end_picture()
+            for packet in encoder.finish():
+                self._deal_encoded(packet)
+        if self._current:
+            end_us = self._end_of(self._current)
+            self._close_current(end_us if until_us is None else min(end_us, until_us))
         self._finish_previous()
 
     def give_up(self, error: ProtokolError) -> int | None:
@@ -232,12 +254,13 @@ class Run:
     def _salvage(self, segment: _Segment, error: ProtokolError) -> int | None:
         with contextlib.suppress(ProtokolError, av.FFmpegError, OSError):
             segment.muxer.close()
-        lead = segment.muxer.content[Track.VIDEO]
+        content = segment.muxer.content
+        lead = content[Track.VIDEO if self.has_picture else Track.AUDIO]
         disk_is_bad = isinstance(error, DiskError) and error.errno != errno.ENOSPC
         if disk_is_bad or lead is None or not lead.samples:
             segment.part.abandon()
             return None
-        length_us = (lead.end_ticks - lead.start_ticks) * US_PER_SECOND // VIDEO_TIMESCALE
+        length_us = (lead.end_ticks - lead.start_ticks) * US_PER_SECOND // lead.timescale
         segment.end_us = segment.end_us or segment.start_us + length_us
         try:
             self._commit(segment)
@@ -246,10 +269,17 @@ class Run:
             return None
         return segment.end_us
 
+    def _end_of(self, segment: _Segment) -> int:
+        """Where the segment ends if nothing follows it: with the last of its picture and its sound."""
+        end_us = max(self._picture_end_us if self.has_picture else 0, segment.sound_end_us)
+        return min(end_us, self.window.end_us)
+
     def _prepare(self, action: int, utc_us: int) -> None:
         if action & (Action.CLOSE | Action.OPEN) and self._current:
-            end_us = utc_us if action & Action.OPEN else min(self._picture_end_us, self.window.end_us)
-            self._close_current(end_us)
+            abuts = bool(action & Action.OPEN)
+            if abuts and not self.has_picture:
+                abuts = utc_us - self._current.sound_end_us < SOUND_JOINT_US
+            self._close_current(utc_us if abuts else self._end_of(self._current))
         if action & Action.OPEN:
             self._current = self._begin_segment(utc_us)
         if action & Action.FINISH:
@@ -263,8 +293,9 @@ class Run:
             configuration_version=self._terms.configuration_version,
             clock=self._terms.clock(),
             av_offset_us=self._terms.av_offset_us,
-            microphone="camera" if self._sound else "none",
+            microphone=self.microphone,
             agent_version=self._ledger.version,
+            sync=self._terms.sync() if self.has_picture and self._audio_template else None,
         )
         part = self._ledger.open_part(head)
         try:
@@ -276,6 +307,11 @@ class Run:
             part.abandon()
             raise
         return _Segment(part, muxer, start_us)
+
+    def _switch(self, microphone: str, at_us: int) -> None:
+        self.microphone = microphone
+        if self._current:
+            self._current.part.note_switch(MicrophoneSwitch(at_us=at_us, microphone=microphone))
 
     def _close_current(self, end_us: int) -> None:
         self._finish_previous()
@@ -299,18 +335,23 @@ class Run:
         bounds = Interval(segment.start_us, segment.end_us)
         pieces = [Interval(start_us, end_us) for start_us, end_us in segment.sound]
         sound = [piece for each in pieces if (piece := each.intersection(bounds))]
-        self._ledger.commit(Finished(segment.part, segment.muxer.content, segment.end_us, sound))
+        picture_end_us = None
+        if self.has_picture:
+            # The picture of a segment that another one follows ends with it; else where it ended.
+            picture_end_us = max(min(self._picture_end_us, segment.end_us), segment.start_us + 1)
+        content = segment.muxer.content
+        self._ledger.commit(Finished(segment.part, content, segment.end_us, picture_end_us, sound))
+        self.end_us = segment.end_us
 
-    def _deal_encoded(self, packets: Iterable[Any]) -> None:
-        for packet in packets:
-            media_us = (packet.pts + self._audio_origin) * US_PER_SECOND / ENCODED_RATE
-            self._deal_audio(packet, media_us, packet.duration * US_PER_SECOND / ENCODED_RATE)
+    def _deal_encoded(self, packet: Any) -> None:
+        host_us = (packet.pts + self._origin_ticks) * _US_PER_SAMPLE
+        self._deal_audio(packet, host_us, packet.duration * _US_PER_SAMPLE)
 
-    def _deal_audio(self, packet: Any, media_us: float, duration_us: float) -> None:
-        utc_us = round(media_us + self._utc_offset_us)
-        action = self._segmenter.audio(utc_us, media_us, duration_us)
-        if action & Action.FINISH:
-            self._finish_previous()
+    def _deal_audio(self, packet: Any, host_us: float, duration_us: float) -> None:
+        utc_us = round(host_us + self._offset_us)
+        action = self._segmenter.audio(utc_us, host_us, duration_us)
+        if action & ~(Action.KEEP | Action.KEEP_PREVIOUS):
+            self._prepare(action, utc_us)
         segment = self._previous if action & Action.KEEP_PREVIOUS else self._current
         if not action & (Action.KEEP | Action.KEEP_PREVIOUS) or segment is None:
             return
@@ -329,3 +370,4 @@ def _note_sound(pieces: list[list[int]], start_us: int, end_us: int) -> None:
         pieces[-1][1] = max(pieces[-1][1], end_us)
     else:
         pieces.append([start_us, end_us])
+

@@ -4,8 +4,8 @@ Segments begin on keyframes, on the first at or after each whole minute, and nev
 limit. Sound belongs to the segment in whose picture interval it begins. It arrives late, so a
 segment whose picture has ended stays open for its sound a little longer, as the *previous* one.
 
-Pure: packets in, actions out. Times are UTC microseconds for windows and minutes, media
-microseconds of the run for the order of packets.
+Pure: packets in, actions out. Times are UTC microseconds for windows and minutes, microseconds of
+the host's monotonic clock for the order of packets.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from recorder.instants import US_PER_MINUTE
 from recorder.intervals import Interval
 from recorder.manifest import MAX_SEGMENT_US
 
-# How far the picture may run ahead of a cut before sound that still belongs before it is given up.
-SOUND_GRACE_US = 1_000_000
+# How far the picture may run ahead of a cut before sound that still belongs before it is given up: longer
+# than it takes to notice that a microphone is silent and to turn to what the camera heard meanwhile.
+SOUND_GRACE_US = 2_000_000
 # A segment must not pass the limit even by the frame that shows it the end.
 _LIMIT_MARGIN_US = 1_000_000
 
@@ -121,3 +122,22 @@ class Segmenter:
             return Action.DROP
         self._previous_end_us = None
         return Action.FINISH
+
+
+class SoundSegmenter:
+    """Decides for a run of sound alone: segments begin on the first packet at or after the whole minute."""
+
+    def __init__(self, window: Interval, *, segment_us: int = US_PER_MINUTE) -> None:
+        self.window = window
+        self._segment_us = segment_us
+        self._cut_utc_us: int | None = None
+
+    def audio(self, utc_us: int, _media_us: float, duration_us: float) -> int:
+        """Bits of Action. A packet lies in the window as a whole or is dropped."""
+        window = self.window
+        if utc_us < window.start_us or utc_us + duration_us > window.end_us:
+            return Action.DROP
+        if self._cut_utc_us is not None and utc_us < self._cut_utc_us:
+            return Action.KEEP
+        self._cut_utc_us = (utc_us // self._segment_us + 1) * self._segment_us
+        return Action.OPEN | Action.FINISH | Action.KEEP

@@ -1,4 +1,4 @@
-"""One connection of a camera: its packets get their time, and runs begin and end.
+"""One connection of a camera: each packet gets its host time and goes to the recording.
 
 Arrivals give the clock, sender reports align the tracks, steps are bridged until the next keyframe,
 where a new run begins on the new time line. Nothing is lost on the way from run to run.
@@ -6,22 +6,21 @@ where a new run begins on the new time line. Nothing is lost on the way from run
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
 from dataclasses import dataclass
 from typing import Any
 
+from recorder.alignment import Alignment
 from recorder.capture.camera import Opened
-from recorder.capture.muxer import VIDEO_TIMESCALE
+from recorder.capture.muxer import VIDEO_TIMESCALE, UnsupportedMediaError
 from recorder.capture.parameters import parameter_sets
-from recorder.errors import ProtokolError
+from recorder.capture.sound import SoundDecoder
 from recorder.instants import US_PER_SECOND
-from recorder.intervals import Interval
-from recorder.ledger import Ledger
 from recorder.logging import get_logger
-from recorder.manifest import ClockStatement, GapCause, Track
 from recorder.media_clock import CAMERA, MediaClock
-from recorder.run import MediaError, Run, RunClock, RunTerms, SoundSource
-from recorder.segmenter import SOUND_GRACE_US
+from recorder.recording import Recording
+from recorder.room_sound import RoomSound
+from recorder.run import CopiedSound, MediaError, Picture
 from recorder.timeline import TrackTimeline
 
 # While a camera is being opened its packets queue; after this the arrivals are real, so the least
@@ -30,23 +29,9 @@ _HOLD_US = 300_000
 # Cameras report every five seconds or so.
 _REPORT_WITHIN_US = 15_000_000
 _VIDEO_TICK_US = US_PER_SECOND / VIDEO_TIMESCALE
-_DEFAULT_FRAME_TICKS = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class SessionTerms:
-    """What a session asks its surroundings at each new run.
-
-    `may_record` says why not, or None. `trust` is the host clock's (uncertainty_us, estimated).
-    """
-
-    configuration_version: Callable[[], int]
-    av_offset_us: int
-    segment_us: int
-    window: Callable[[], Interval | None]
-    trust: Callable[[], tuple[int, bool]]
-    wall_offset_us: Callable[[], int]
-    may_record: Callable[[], GapCause | None]
+_DEFAULT_FRAME_US = 40_000.0
+# About once a second: crystals part slowly.
+_LOOK_AT_REPORT_PACKETS = 25
 
 
 @dataclass(slots=True)
@@ -63,12 +48,23 @@ class _Track:
 
 
 class Session:
-    """Feed it the connection's packets in order. Raises DiskError and MediaError; `fail` then."""
+    """Feed it the connection's packets in order. Raises DiskError and MediaError from the recording."""
 
     def __init__(
-        self, opened: Opened, opened_us: int, ledger: Ledger, terms: SessionTerms, source: str
+        self,
+        opened: Opened,
+        opened_us: int,
+        recording: Recording,
+        sound: RoomSound,
+        source: str,
+        *,
+        has_microphone: bool,
+        skew: float = 0.0,
+        offset_us: int = 0,
     ) -> None:
-        """Raises MediaError for a camera that offers no picture, or one that cannot be kept."""
+        """`offset_us` is added to the times of sound that is copied. Raises MediaError for a camera that
+        offers no picture, or one that cannot be kept.
+        """
         if opened.video is None:
             raise MediaError("the camera offers no picture")
         if opened.video.codec_context.name not in ("h264", "hevc"):
@@ -79,39 +75,48 @@ class Session:
         self.opened_us = opened_us
         self._codec = opened.video.codec_context.name
         self._extradata = bytes(opened.video.codec_context.extradata or b"")
-        self._ledger = ledger
-        self._terms = terms
+        self._recording = recording
+        self._sound = sound
         self._log = get_logger(source=source)
         self._video = _Track(opened.video.index, _VIDEO_TICK_US, TrackTimeline())
         self._audio: _Track | None = None
-        self._sound: SoundSource | None = None
-        if opened.audio is not None and opened.audio.time_base is not None:
-            timescale = opened.audio.time_base.denominator
-            context = opened.audio.codec_context
-            copied = context.name == "aac" and bool(context.extradata)
-            self._sound = SoundSource(opened.audio, timescale, copied)
-            self._audio = _Track(opened.audio.index, US_PER_SECOND / timescale, TrackTimeline())
-        self._clock = MediaClock(CAMERA)
+        self._alignment = Alignment()
+        self.clock = MediaClock(CAMERA, skew=skew)
         self._clock_jumps = 0
         self._held: list[tuple[Any, int]] | None = []
         self._observing = False
         self._sound_waits_since_us = 0
         self._sets = b""
         self._roll = False
-        self._run: Run | None = None
-        # A run whose picture has ended and whose sound may still be on its way, and its sound's shift.
-        self._closing: Run | None = None
-        self._closing_shift = 0
-        self._closing_until_us = 0.0
-        self._run_clock: RunClock | None = None
+        # After a jump of the clock: added to its answers until a keyframe begins a run on the new line.
+        self._bridge_us = 0
+        self._last_host_us: tuple[float, int] | None = None  # of the last picture: media, host
+        self.offset_us = offset_us
+        recording.copied = None
+        recording.reported = lambda: self.reported
+        recording.why_silent = "the camera offers no sound" if opened.audio is None else ""
+        sound.camera_opened(self._open_sound(opened, has_microphone=has_microphone))
+        recording.microphone = sound.using if has_microphone or self._audio else "none"
 
-    @property
-    def run(self) -> Run | None:
-        return self._run
-
-    @property
-    def runs(self) -> list[Run]:
-        return [run for run in (self._closing, self._run) if run]
+    def _open_sound(self, opened: Opened, *, has_microphone: bool) -> SoundDecoder | None:
+        """The decoder of sound that is not copied. Sound that nobody can decode does not cost the picture."""
+        audio = opened.audio
+        if audio is None or audio.time_base is None:
+            return None
+        decoder: SoundDecoder | None = None
+        context = audio.codec_context
+        # A room with a microphone may turn from one to the other at any time, so all is encoded alike.
+        if context.name == "aac" and context.extradata and not has_microphone:
+            self._recording.copied = CopiedSound(audio, audio.time_base.denominator)
+        else:
+            try:
+                decoder = SoundDecoder(audio)
+            except UnsupportedMediaError as error:
+                self._log.error("camera's sound unusable", reason=str(error))
+                self._recording.why_silent = str(error)
+                return None
+        self._audio = _Track(audio.index, US_PER_SECOND / audio.time_base.denominator, TrackTimeline())
+        return decoder
 
     @property
     def last_video_us(self) -> int:
@@ -138,29 +143,10 @@ class Session:
         self._held = None
         for each, at_us in held:
             if each.stream_index == self._video.index and each.pts is not None:
-                self._clock.observe(each.pts * _VIDEO_TICK_US, at_us)
+                self.clock.observe(each.pts * _VIDEO_TICK_US, at_us)
         for each, at_us in held:
             self._process(each, at_us)
         self._observing = True
-
-    def end_run_at_keyframe(self) -> None:
-        """The present run ends where the next keyframe begins, and another begins if it may."""
-        self._roll = True
-
-    def end(self) -> None:
-        """Everything recorded is committed; a run may begin at the next keyframe, if packets come."""
-        closing, self._closing = self._closing, None
-        if closing:
-            closing.finish()
-        run, self._run = self._run, None
-        if run:
-            run.finish()
-
-    def fail(self, error: ProtokolError) -> int | None:
-        """After an error: saves what can be saved; from when on (UTC) something open was lost."""
-        lost = [run.give_up(error) for run in self.runs]
-        self._run = self._closing = None
-        return min((each for each in lost if each is not None), default=None)
 
     def _process(self, packet: Any, arrival_us: int) -> None:
         index = packet.stream_index
@@ -176,32 +162,35 @@ class Session:
         pts = dts if pts is None else pts + track.shift
         media_us = pts * _VIDEO_TICK_US
         if self._observing:
-            self._clock.observe(media_us, arrival_us)
+            self.clock.observe(media_us, arrival_us)
         keyframe = packet.is_keyframe
+        if self.clock.jumps != self._clock_jumps:
+            self._clock_jumps = self.clock.jumps
+            self._roll = True
+            if self._last_host_us is not None:
+                last_us, last_host_us = self._last_host_us
+                self._bridge_us = last_host_us + round(media_us - last_us) - self.clock.host_us(media_us)
         if keyframe:
             pts, dts = self._at_keyframe(packet, pts, dts)
-        run = self._run
-        if run is not None:
-            cadence = track.timeline.cadence_us
-            duration = cadence / _VIDEO_TICK_US if cadence else _DEFAULT_FRAME_TICKS
-            run.video(packet, pts, dts, duration, keyframe=keyframe)
-        if self._closing and media_us > self._closing_until_us:
-            self._finish_closing()
+            media_us = pts * _VIDEO_TICK_US
+        host_us = self.clock.host_us(media_us) + self._bridge_us
+        self._last_host_us = media_us, host_us
+        duration_us = track.timeline.cadence_us or _DEFAULT_FRAME_US
+        self._recording.video(packet, host_us, pts - dts, duration_us, keyframe=keyframe)
 
     def _process_audio(self, track: _Track, packet: Any, arrival_us: int) -> None:
         pts = self._place(track, packet, arrival_us)
         if track.timeline.stood_still:
             self._sound_waits_since_us = self._sound_waits_since_us or arrival_us
             return
-        duration = packet.duration or (track.timeline.cadence_us or 0) / track.tick_us
-        run, closing = self._run, self._closing
-        if closing:
-            if run is None or pts * track.tick_us < run.start_media_us:
-                closing.audio(packet, pts - track.shift + self._closing_shift, duration)
-                return
-            self._finish_closing()
-        if run:
-            run.audio(packet, pts, duration)
+        if not self.clock.started:
+            return
+        host_us = self.clock.host_us(pts * track.tick_us + self._alignment.sound_us) + self._bridge_us
+        if self._recording.copied is None:
+            self._sound.camera(packet, host_us)
+            return
+        duration_us = packet.duration * track.tick_us if packet.duration else track.timeline.cadence_us or 0.0
+        self._recording.copy(packet, host_us + self.offset_us, duration_us)
 
     def _place(self, track: _Track, packet: Any, arrival_us: int) -> int:
         """The packet's decoding time on the continuous time line, in its track's ticks."""
@@ -210,6 +199,8 @@ class Session:
         timeline = track.timeline
         if not timeline.reported and packet.has_sidedata("prft"):
             timeline.report_seen()
+        elif timeline.reported and track.packets % _LOOK_AT_REPORT_PACKETS == 0:
+            self._look_at_report(track, packet)
         dts = packet.dts
         if dts is None:
             dts = packet.pts
@@ -224,85 +215,45 @@ class Session:
         elif step_us:
             track.shift -= round(step_us / track.tick_us)
             self._roll = True
+            self._alignment.restart()
             self._log.info("time line stepped", ms=round(step_us / 1000, 1), video=track is self._video)
         return int(dts) + track.shift
 
     def _at_keyframe(self, packet: Any, pts: int, dts: int) -> tuple[int, int]:
         """Begins a run where one is due; pts and dts on the time line that is in force afterwards."""
-        sets = parameter_sets(self._codec, packet) or self._sets
-        changed = self._run is not None and sets != self._sets
-        self._sets = sets
-        jumped = self._clock.jumps != self._clock_jumps
-        if self._run is not None and not (self._roll or changed or jumped):
+        sets = parameter_sets(self._codec, packet)
+        changed = bool(self._sets) and (sets or self._sets) != self._sets
+        self._sets = sets or self._sets
+        changed = changed or self._roll
+        if not changed and self._recording.has_picture and not self._recording.is_rolling:
             return pts, dts
         shift = self._video.shift
         if shift:
-            self._clock.shift_media(-shift * _VIDEO_TICK_US)
-            if self._run_clock:
-                self._run_clock.shift_us -= shift * _VIDEO_TICK_US
-        sound_shift = self._audio.shift if self._audio else 0
+            self.clock.shift_media(-shift * _VIDEO_TICK_US)
         self._video.shift = 0
         if self._audio:
             self._audio.shift = 0
         self._roll = False
-        self._clock_jumps = self._clock.jumps
-        self._begin_run(packet, pts - shift, sound_shift)
-        return pts - shift, dts - shift
+        self._bridge_us = 0
+        pts, dts = pts - shift, dts - shift
 
-    def _begin_run(self, packet: Any, pts: int, sound_shift: int) -> None:
-        """Instead of the present one, if any. Without permission none begins."""
-        terms = self._terms
-        wall_offset_us = terms.wall_offset_us()
-        media_us = pts * _VIDEO_TICK_US
-        start_us = self._clock.host_us(media_us) + wall_offset_us
-        old, self._run = self._run, None
-        if old:
-            self._finish_closing()
-            old.end_picture(start_us)
-            self._closing, self._closing_shift = old, sound_shift
-            self._closing_until_us = media_us + SOUND_GRACE_US
-        window = terms.window()
-        if window is None or not window.contains(start_us):
+        def picture() -> Picture:
+            return Picture(self._codec, bytes(packet) if sets else self._extradata + bytes(packet))
+
+        self._recording.keyframe(picture, self.clock.host_us(pts * _VIDEO_TICK_US), changed=changed)
+        return pts, dts
+
+    def _look_at_report(self, track: _Track, packet: Any) -> None:
+        """The camera's own clock by its latest report (AVProducerReferenceTime: µs since 1970)."""
+        if packet.pts is None or not packet.has_sidedata("prft"):
             return
-        forbidden = terms.may_record()
-        if forbidden:
-            self._ledger.note(start_us, forbidden)
-            return
-        in_band = parameter_sets(self._codec, packet)
-        keyframe = bytes(packet) if in_band else self._extradata + bytes(packet)
-        run_terms = RunTerms(
-            configuration_version=terms.configuration_version(),
-            av_offset_us=terms.av_offset_us,
-            window=window,
-            segment_us=terms.segment_us,
-            clock=self._clock_statement,
-        )
-        self._run_clock = RunClock(self._clock, wall_offset_us)
-        self._run = Run(run_terms, self._ledger, self._run_clock, self._codec, keyframe, pts, self._sound)
-        # Inside a run only sound can be missing.
-        self._ledger.note(start_us, GapCause.MICROPHONE_LOST, self._why_silent(), [Track.AUDIO])
-        self._log = self._log.bind(run=self._run.id)
-        self._log.info("run begins", codec=self._codec, version=run_terms.configuration_version)
+        reported_us = int.from_bytes(bytes(packet.get_sidedata("prft"))[:8], sys.byteorder, signed=True)
+        if track is self._video:
+            self._alignment.picture(packet.pts * track.tick_us, reported_us)
+        else:
+            self._alignment.sound(packet.pts * track.tick_us, reported_us)
 
     @property
-    def wall_offset_us(self) -> int | None:
-        """UTC minus monotonic time, as the present run has it."""
-        return self._run_clock.wall_offset_us if self._run and self._run_clock else None
-
-    def _finish_closing(self) -> None:
-        closing, self._closing = self._closing, None
-        if closing:
-            closing.finish()
-
-    def _why_silent(self) -> str:
-        return "" if self._sound else "the camera offers no sound"
-
-    def _clock_statement(self) -> ClockStatement:
-        uncertainty_us, estimated = self._terms.trust()
-        tracks = [track for track in (self._video, self._audio) if track]
-        reported = all(track.timeline.reported for track in tracks)
-        return ClockStatement(
-            source="sender_report" if reported else "arrival",
-            uncertainty_us=uncertainty_us,
-            estimated=estimated or not reported,
-        )
+    def reported(self) -> bool:
+        """Whether the camera has told its own clock for each of its tracks."""
+        return all(track.timeline.reported for track in (self._video, self._audio) if track)

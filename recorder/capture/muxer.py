@@ -130,17 +130,17 @@ def _is_complete(data: bytes) -> bool:
 
 
 class Muxer:
-    """One segment file. `mux_*` may write a fragment; `close` writes the last one.
+    """One segment file, of pictures, sound or both. `mux_*` may write a fragment; `close` writes the last.
 
     All raise what the target raised; after that the muxer takes nothing more.
     """
 
-    def __init__(self, target: Target, video: Template, audio: Template | None) -> None:
+    def __init__(self, target: Target, video: Template | None, audio: Template | None) -> None:
         self._sink = _Sink(target)
         self._container: OutputContainer = av.open(
             self._sink, "w", format="mp4", options=dict(_OPTIONS), buffer_size=_BUFFER_BYTES
         )
-        self._video = self._add(video)
+        self._video = self._add(video) if video else None
         self._audio = self._add(audio) if audio else None
         self._container.start_encoding()
         self._raise()

@@ -1,40 +1,39 @@
-"""Sound as the archive keeps it: AAC-LC. The camera's AAC is copied, everything else is encoded.
+"""Sound as the archive keeps it: AAC-LC. The camera's AAC may be copied, everything else is encoded.
 
-One encoder lasts a whole run: its packets are dealt out to the segments by their time, so that no
-cut is heard. Its time follows the incoming packets' times by at most one sample in a packet, as the
-camera's clock wanders; it is never stretched audibly and never cut to catch up.
+One encoder lasts a whole run: its packets are dealt out to the segments by their time, so that no cut is
+heard. It is fed with sound that lies on the run's line already; see `resampler.py` for how it gets there.
 """
 
 from __future__ import annotations
 
-import array
 import io
-import math
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
 import av
+import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.packet import Packet
+from numpy.typing import NDArray
 
 from recorder.capture.muxer import Template, UnsupportedMediaError
 
 ENCODED_RATE = 48_000
 AAC_FRAME_SAMPLES = 1024
 _BIT_RATE = 64_000
-# A hole shorter than this is a late packet; a longer one is a hole in the recording as well.
+# A hole shorter than this is filled with silence; a longer one is a hole in the recording as well.
 _HOLE_TICKS = ENCODED_RATE * 60 // 1000
-_SILENCE_DBFS = -120.0
+
+Pcm = NDArray[np.float32]  # mono, full scale is 1.0
 
 
-class SoundEncoder:
-    """Packets of G.711 or the like in, AAC packets out. Ticks of ENCODED_RATE on the run's time line."""
-
-    timescale = ENCODED_RATE
+class SoundDecoder:
+    """A camera's coded sound in, mono samples at `rate` out."""
 
     def __init__(self, source: AudioStream) -> None:
         """Raises UnsupportedMediaError for a codec that cannot be decoded."""
@@ -50,56 +49,93 @@ class SoundEncoder:
         self._decoder.layout = context.layout.name
         if context.extradata:
             self._decoder.extradata = context.extradata
-        self._resampler = AudioResampler("fltp", "mono", ENCODED_RATE, AAC_FRAME_SAMPLES)
-        self._encoder = _encoder()
-        self._rate = context.sample_rate
-        self._samples = 0  # fed to the resampler, at the source's rate
-        self._offset_ticks: int | None = None  # run ticks minus the encoder's own count
-        self.peak = 0  # of 32768, since `take_peak_dbfs`
+        self.rate: int = context.sample_rate
+        self._mono = AudioResampler("flt", "mono", self.rate)
 
-    def encode(self, packet: Packet[Any], ticks: int) -> Iterator[Packet[Any]]:
-        """`ticks` is the run time of the packet's first sample."""
-        for frame in self._decoder.decode(packet):
-            self._follow(ticks)
-            self._note_peak(frame)
-            frame.pts = self._samples
-            frame.time_base = Fraction(1, self._rate)
-            self._samples += frame.samples
-            ticks += frame.samples * ENCODED_RATE // self._rate
-            for resampled in self._resampler.resample(frame):
-                yield from self._encoded(resampled)
+    def decode(self, packet: Packet[Any]) -> Pcm:
+        """All samples of the packet; none for one that is damaged."""
+        try:
+            frames = self._decoder.decode(packet)
+        except av.FFmpegError:
+            return np.zeros(0, np.float32)
+        parts = [mono.to_ndarray().reshape(-1) for frame in frames for mono in self._mono.resample(frame)]
+        return np.concatenate(parts).astype(np.float32, copy=False) if parts else np.zeros(0, np.float32)
+
+
+class SoundEncoder:
+    """Mono samples of ENCODED_RATE in, AAC packets out. Ticks of ENCODED_RATE on the run's line.
+
+    A packet's time is that of the samples which a decoder plays for it. The encoder is one frame behind:
+    the packet that comes out as frame n goes in plays frame n - 1, and the first one plays nothing.
+    """
+
+    def __init__(self) -> None:
+        self._encoder = _encoder()
+        self._waiting: list[Pcm] = []
+        self._count = 0  # samples in `_waiting`
+        self._at: int | None = None  # where they begin
+        self._frames = 0
+        self._owed: deque[int] = deque()  # times of the packets that are still to come
+
+    def feed(self, samples: Pcm, ticks: int) -> Iterator[Packet[Any]]:
+        """`ticks` is the time of the first sample. What lies before sound that was fed is cut off."""
+        if self._at is None:
+            self._at = ticks
+            self._owed.append(ticks - AAC_FRAME_SAMPLES)
+        ahead = ticks - (self._at + self._count)
+        if ahead < 0:
+            samples = samples[-ahead:]
+        elif ahead > _HOLE_TICKS:
+            yield from self._pad()
+            self._at = ticks
+        elif ahead:
+            self._push(np.zeros(ahead, np.float32))
+        if len(samples):
+            self._push(samples)
+        if self._count >= AAC_FRAME_SAMPLES:
+            yield from self._encode_whole_frames()
 
     def finish(self) -> Iterator[Packet[Any]]:
         """What the encoder still holds; it takes nothing more."""
-        if self._offset_ticks is not None:
-            for resampled in self._resampler.resample(None):
-                yield from self._encoded(resampled)
-            yield from self._encoded(None)
+        if self._at is not None:
+            yield from self._pad()
+            yield from self._packets(None)
 
-    def take_peak_dbfs(self) -> float | None:
-        """Loudest sample since the last call, in dB of full scale; None where nothing came."""
-        peak, self.peak = self.peak, 0
-        return round(20 * math.log10(peak / 32768), 1) if peak else _SILENCE_DBFS
+    def _push(self, samples: Pcm) -> None:
+        self._waiting.append(samples)
+        self._count += len(samples)
 
-    def _follow(self, ticks: int) -> None:
-        deviation = ticks - self._samples * ENCODED_RATE // self._rate
-        if self._offset_ticks is None or abs(deviation - self._offset_ticks) > _HOLE_TICKS:
-            self._offset_ticks = deviation
-        elif deviation != self._offset_ticks:
-            self._offset_ticks += 1 if deviation > self._offset_ticks else -1
+    def _pad(self) -> Iterator[Packet[Any]]:
+        """The last frame before a hole or the end is completed with silence."""
+        rest = -self._count % AAC_FRAME_SAMPLES
+        if rest:
+            self._push(np.zeros(rest, np.float32))
+        yield from self._encode_whole_frames()
 
-    def _encoded(self, frame: AudioFrame | None) -> Iterator[Packet[Any]]:
+    def _encode_whole_frames(self) -> Iterator[Packet[Any]]:
+        pcm = np.concatenate(self._waiting) if self._waiting else np.zeros(0, np.float32)
+        whole = len(pcm) - len(pcm) % AAC_FRAME_SAMPLES
+        for start in range(0, whole, AAC_FRAME_SAMPLES):
+            assert self._at is not None  # noqa: S101 it was fed
+            frame = AudioFrame.from_ndarray(
+                pcm[start : start + AAC_FRAME_SAMPLES].reshape(1, -1), format="fltp", layout="mono"
+            )
+            frame.sample_rate = ENCODED_RATE
+            frame.pts = self._frames * AAC_FRAME_SAMPLES
+            frame.time_base = Fraction(1, ENCODED_RATE)
+            self._frames += 1
+            self._owed.append(self._at)
+            self._at += AAC_FRAME_SAMPLES
+            yield from self._packets(frame)
+        self._waiting = [pcm[whole:]] if whole < len(pcm) else []
+        self._count = len(pcm) - whole
+
+    def _packets(self, frame: AudioFrame | None) -> Iterator[Packet[Any]]:
         for packet in self._encoder.encode(frame):
-            ticks = (packet.pts or 0) + (self._offset_ticks or 0)
-            packet.pts = packet.dts = ticks
+            packet.pts = packet.dts = self._owed.popleft()
+            packet.duration = AAC_FRAME_SAMPLES
             packet.time_base = Fraction(1, ENCODED_RATE)
             yield packet
-
-    def _note_peak(self, frame: AudioFrame) -> None:
-        if frame.format.name in ("s16", "s16p"):
-            samples = array.array("h", bytes(frame.planes[0])[: 2 * frame.samples])
-            loudest = max(samples)
-            self.peak = max(self.peak, loudest, -min(samples))
 
 
 def _encoder() -> AudioCodecContext:

@@ -1,0 +1,248 @@
+"""What a source records now: its present run, the one that is just ending, and sound that still waits.
+
+A run begins with a keyframe, or with sound alone where no picture comes: then the microphone goes on while
+the camera is away. Sound is dealt to the run in whose time it was taken, whichever is told first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from recorder.capture.sound import ENCODED_RATE, Pcm
+from recorder.errors import ProtokolError
+from recorder.instants import US_PER_SECOND
+from recorder.intervals import Interval
+from recorder.ledger import Ledger
+from recorder.logging import get_logger
+from recorder.manifest import ClockStatement, GapCause, SyncStatement, Track
+from recorder.run import CopiedSound, Picture, Run, RunTerms
+from recorder.segmenter import SOUND_GRACE_US
+
+# A picture arrives up to a second after the sound of its instant (bursts, one frame in the parser, a slow
+# network). Sound waits so long before it goes into a run of its own, because it may belong to a run that a
+# keyframe on its way begins.
+_ALONE_AFTER_US = 1_500_000
+_NO_SOUND = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingTerms:
+    """What a recording asks its surroundings at each new run.
+
+    `may_record` says why not, or None. `clock_trust` is the host clock's (uncertainty_us, estimated).
+    """
+
+    configuration_version: Callable[[], int]
+    av_offset_us: Callable[[], int]
+    segment_us: int
+    window: Callable[[], Interval | None]
+    clock_trust: Callable[[], tuple[int, bool]]
+    wall_offset_us: Callable[[], int]
+    may_record: Callable[[], GapCause | None]
+
+
+class Recording:
+    """Methods raise DiskError and MediaError; call `fail` then.
+
+    `microphone` is the name of the sound that is encoded, `none` for none; `copied` the camera's, if that
+    is copied instead. Both hold from the next run on. `alone`: sound is worth a run of its own.
+    """
+
+    def __init__(self, ledger: Ledger, terms: RecordingTerms, source: str, *, alone: bool) -> None:
+        self.microphone = _NO_SOUND
+        self.copied: CopiedSound | None = None
+        self.why_silent = ""
+        # How the camera's clock and tracks are known, and how far sound is from picture.
+        self.reported: Callable[[], bool] = lambda: True
+        self.sync: Callable[[], SyncStatement | None] = lambda: None
+        self._ledger = ledger
+        self._terms = terms
+        self._alone = alone
+        self._log = get_logger(source=source)
+        self._roll = False
+        self._run: Run | None = None
+        # A run whose picture has ended and whose sound may still be on its way.
+        self._closing: Run | None = None
+        self._ended_us = 0  # where the footage of the last run on disk ends (monotonic)
+        self._waiting: deque[tuple[Pcm, int, str]] = deque()
+
+    @property
+    def run(self) -> Run | None:
+        return self._run
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for run in (self._closing, self._run) if run]
+
+    @property
+    def has_picture(self) -> bool:
+        return self._run is not None and self._run.has_picture
+
+    @property
+    def is_rolling(self) -> bool:
+        return self._roll
+
+    def roll(self) -> None:
+        """The present run ends where the next keyframe begins, and another begins if it may."""
+        self._roll = True
+
+    # --- pictures
+
+    def keyframe(self, picture: Callable[[], Picture], host_us: int, *, changed: bool) -> None:
+        """Before `video` of a keyframe: begins a run where one is due. `changed`: another stream follows."""
+        if changed or self._roll or not self.has_picture:
+            self._roll = False
+            self._begin(host_us, picture)
+
+    def video(
+        self, packet: Any, host_us: int, lead_ticks: int, duration_us: float, *, keyframe: bool
+    ) -> None:
+        run = self._run
+        if run is not None and run.has_picture:
+            run.video(packet, host_us, lead_ticks, duration_us, keyframe=keyframe)
+        if self._closing and self._run and host_us > self._run.first_host_us + SOUND_GRACE_US:
+            self._finish_closing()
+
+    def picture_ended(self) -> None:
+        """The camera is gone: its run is committed. Sound may go on in a run of its own."""
+        if self.has_picture:
+            self._finish()
+
+    # --- sound
+
+    def copy(self, packet: Any, host_us: int, duration_us: float) -> None:
+        run, closing = self._run, self._closing
+        if closing:
+            if run is None or host_us < run.first_host_us:
+                closing.copied(packet, host_us, duration_us)
+                return
+            self._finish_closing()
+        if run:
+            run.copied(packet, host_us, duration_us)
+
+    def sound(self, samples: Pcm, ticks: int, microphone: str) -> None:
+        """`ticks` of ENCODED_RATE on CLOCK_MONOTONIC; in the order of time."""
+        self.microphone = microphone
+        if self.has_picture:
+            self._flush_waiting()
+            self._deal(samples, ticks, microphone)
+        else:
+            self._waiting.append((samples, ticks, microphone))
+            self._deal_alone(ticks + len(samples) - _ALONE_AFTER_US * ENCODED_RATE // US_PER_SECOND)
+
+    def _flush_waiting(self) -> None:
+        while self._waiting:
+            self._deal(*self._waiting.popleft())
+
+    def _deal_alone(self, until_ticks: int) -> None:
+        while self._waiting and self._waiting[0][1] + len(self._waiting[0][0]) <= until_ticks:
+            samples, ticks, microphone = self._waiting.popleft()
+            if self._alone and (self._run is None or self._roll):
+                self._roll = False
+                host_us = -(-ticks * US_PER_SECOND // ENCODED_RATE)
+                self._finish(host_us)
+                self._begin(max(host_us, self._ended_us), None)
+            self._deal(samples, ticks, microphone)
+
+    def _deal(self, samples: Pcm, ticks: int, microphone: str) -> None:
+        run, closing = self._run, self._closing
+        if closing:
+            if run is None:
+                closing.sound(samples, ticks, microphone)
+                return
+            border = run.first_host_us * ENCODED_RATE // US_PER_SECOND - ticks
+            if border > 0:
+                closing.sound(samples[:border], ticks, microphone)
+                samples, ticks = samples[border:], ticks + border
+            if not len(samples):
+                return
+            self._finish_closing()
+        if run:
+            run.sound(samples, ticks, microphone)
+
+    # --- ends
+
+    def end(self) -> None:
+        """Everything recorded is committed; a run may begin at the next keyframe, if packets come."""
+        if not self.has_picture:
+            self._deal_alone(2**62)
+        self._waiting.clear()
+        self._finish()
+
+    def fail(self, error: ProtokolError) -> int | None:
+        """After an error: saves what can be saved; from when on (UTC) something open was lost."""
+        lost = [run.give_up(error) for run in self.runs]
+        self._run = self._closing = None
+        self._waiting.clear()
+        return min((each for each in lost if each is not None), default=None)
+
+    def _begin(self, host_us: int, picture: Callable[[], Picture] | None) -> None:
+        """Instead of the present run, if any. Without permission none begins."""
+        terms = self._terms
+        wall_offset_us = terms.wall_offset_us()
+        start_us = host_us + wall_offset_us
+        old, self._run = self._run, None
+        if old:
+            self._finish_closing()
+            self._closing = old
+            old.end_picture(start_us)
+        window = terms.window()
+        if window is None or not window.contains(start_us):
+            self._finish_closing(host_us)
+            return
+        forbidden = terms.may_record()
+        if forbidden:
+            self._finish_closing(host_us)
+            self._ledger.note(start_us, forbidden)
+            return
+        run_terms = RunTerms(
+            configuration_version=terms.configuration_version(),
+            av_offset_us=terms.av_offset_us(),
+            window=window,
+            segment_us=terms.segment_us,
+            wall_offset_us=wall_offset_us,
+            clock=self._clock_statement,
+            sync=self._sync_statement,
+        )
+        self._run = Run(
+            run_terms,
+            self._ledger,
+            host_us,
+            picture=picture() if picture else None,
+            copied=self.copied if picture else None,
+            microphone=self.microphone,
+        )
+        # Inside a run only sound can be missing.
+        self._ledger.note(start_us, GapCause.MICROPHONE_LOST, self.why_silent, [Track.AUDIO])
+        facts = {"picture": picture is not None, "microphone": self.microphone}
+        self._log.info("run begins", run=self._run.id, version=run_terms.configuration_version, **facts)
+
+    def _finish(self, next_host_us: int | None = None) -> None:
+        self._finish_closing()
+        self._closing, self._run = self._run, None
+        self._finish_closing(next_host_us)
+
+    def _finish_closing(self, next_host_us: int | None = None) -> None:
+        """`next_host_us`: what follows begins there; else with the present run, if any."""
+        closing, self._closing = self._closing, None
+        if closing is None:
+            return
+        if next_host_us is None and self._run:
+            next_host_us = self._run.first_host_us
+        closing.finish(None if next_host_us is None else next_host_us + closing.wall_offset_us)
+        self._ended_us = closing.end_us - closing.wall_offset_us
+
+    def _sync_statement(self) -> SyncStatement | None:
+        return self.sync()
+
+    def _clock_statement(self) -> ClockStatement:
+        uncertainty_us, estimated = self._terms.clock_trust()
+        reported = self.reported()
+        return ClockStatement(
+            source="sender_report" if reported else "arrival",
+            uncertainty_us=uncertainty_us,
+            estimated=estimated or not reported,
+        )
