@@ -5,6 +5,10 @@ the packets that were not delayed, and the hull's edge over the middle of the wi
 jitter, bursts and stalls do not bend it, and the skew of the device is its slope. The constant part
 of the delay (exposure, encoder, network floor) stays in: no clock can see it.
 
+No crystal moves by milliseconds within seconds. So a sudden fall of the floor is believed at once,
+with the slope kept; a sudden rise of a camera's floor is the network's and is held to be delay until it
+is over, at the price that a media clock set back by less than a frame is not seen.
+
 Media time must not wrap (FFmpeg unwraps RTP time, samples are counted in Python). Pure, all in
 microseconds; never looks at the wall clock.
 """
@@ -37,12 +41,14 @@ class ClockLimits:
     # A stall is over sooner, because what had waited comes at once. None: such media are counted.
     lost_us: int | None = None
     lost_for_us: int = 0
+    # A sudden rise of the floor is the network's, and not followed.
+    holds_rises: bool = False
 
 
 # Some cameras count RTP nominally while their frames run thousands of ppm off.
 CAMERA = ClockLimits(
-    window_us=600_000_000, bin_us=2_000_000, early_us=80_000, late_us=100_000,
-    late_for_us=20_000_000, slew_ppm=5_000, max_skew_ppm=20_000,
+    window_us=600_000_000, bin_us=2_000_000, early_us=50_000, late_us=100_000,
+    late_for_us=20_000_000, slew_ppm=5_000, max_skew_ppm=20_000, holds_rises=True,
 )  # fmt: skip
 
 # Sample counts against the time of the callback. Crystals are within 200 ppm. What a driver loses
@@ -56,6 +62,12 @@ MICROPHONE = ClockLimits(
 _SLEW_TIME_US = 4_000_000
 _MIN_SPAN_US = 10_000_000  # shorter than this, a slope would be noise
 _BACK_US = 300_000
+# What is sudden: a difference that no crystal makes within a bin, nor jitter between the least late
+# units of ten bins and of the ten before. Only from a line that has been learned.
+_STEP_US = 6_000
+_STEP_BINS = 10
+_LEARNED_US = 60_000_000
+_LEVEL_LEAST_US = 2_000
 # Answers up to this far beyond the last observation are kept.
 _AHEAD_US = 1_000_000
 # For the uncertainty: the latest arrivals, and what is left of it at best.
@@ -88,6 +100,7 @@ class MediaClock:
         self._line_late: float | None = None
         self._out: SlewedLine | None = None
         self._asked = 0.0
+        self._level = 0.0  # delay beyond the floor, already taken off the bins
         self._late_since: float | None = None
         self._late_bins: list[tuple[float, float]] = []
         self._doubt_since: float | None = None  # arrival
@@ -115,12 +128,13 @@ class MediaClock:
         bin_late = self._bin_late
         if bin_late is None:
             return None
-        points = [*self._bins, (self._bin_media, bin_late)]
+        points = [*self._bins, (self._bin_media, bin_late - self._level)]
         above = [late - self._on_line(media) for media, late in points]
         recent = self._bin_media - _RECENT_US
         lately = min(each for each, (media, _) in zip(above, points, strict=True) if media >= recent)
         unslewed = self._lateness(self._bin_media) - self._on_line(self._bin_media)
-        return round(abs(unslewed) + abs(statistics.median(above)) + abs(lately)) + _LEAST_UNCERTAINTY_US
+        doubts = (unslewed, statistics.median(above), lately, self._level)
+        return round(sum(abs(each) for each in doubts)) + _LEAST_UNCERTAINTY_US
 
     def restart(self) -> None:
         """Forgets the line after a reported loss; the skew is the device's own and stays."""
@@ -182,9 +196,12 @@ class MediaClock:
 
     def _close_bin(self, late: float) -> None:
         media = self._bin_media
+        late = self._without_level(media, late)
         self._watch_lateness(media, late)
         if not self._bins or media > self._bins[-1][0]:
             self._bins.append((media, late))
+        if self._limits.holds_rises:
+            self._watch_rise()
         while media - self._bins[0][0] > self._limits.window_us:
             self._bins.popleft()
         self._fit()
@@ -210,6 +227,35 @@ class MediaClock:
             least = self._doubtful
             self.restart()
             self._line_media, self._line_late = least
+
+    def _without_level(self, media: float, late: float) -> float:
+        """A bin's lateness less the delay that is held; where the floor fell, that or the line gives way."""
+        bins = self._bins
+        if not bins:
+            return late
+        above = late - self._level - self._on_line(media)
+        if self._level:
+            if above < 0:
+                self._level += above
+                if self._level < _LEVEL_LEAST_US:
+                    self._level = 0.0
+        elif above < -_STEP_US and media - bins[0][0] > _LEARNED_US:
+            self._bins = deque((at, each + above) for at, each in bins)
+            self._line_late = (self._line_late or 0.0) + above
+        return late - self._level
+
+    def _watch_rise(self) -> None:
+        bins = self._bins
+        if len(bins) < 2 * _STEP_BINS or bins[-1][0] - bins[0][0] < _LEARNED_US:
+            return
+        above = [late - self._on_line(media) for media, late in itertools.islice(reversed(bins), 2 * _STEP_BINS)]
+        rise = min(above[:_STEP_BINS])
+        usual = statistics.median(above[_STEP_BINS:])
+        if not usual + _STEP_US <= rise <= self._limits.late_us:
+            return
+        self._level += rise
+        risen = [bins.pop() for _ in range(_STEP_BINS)]
+        bins.extend((media, late - rise) for media, late in reversed(risen))
 
     def _watch_lateness(self, media: float, late: float) -> None:
         if not self._bins or late <= self._on_line(media) + self._limits.late_us:
