@@ -43,8 +43,9 @@ class Scenario:
 
     `floor_rises`: (moment, duration, by). `camera_steps`, `losses` (of sound, told to nobody): (moment, by).
     `host_slews`: (moment, duration, ppm): the time service corrects the host's clock, and CLOCK_MONOTONIC
-    with it. Its steps appear nowhere, because they do not touch CLOCK_MONOTONIC. `stable_floor`: the least
-    delay of the network stays what it is.
+    with it. Its steps appear nowhere, because they do not touch CLOCK_MONOTONIC. `wander_s`: standard
+    deviation of the camera's least delay, over some ten minutes. `stable_floor`: the least delay of the
+    network and the rate of CLOCK_MONOTONIC stay what they are.
     """
 
     camera_ppm: float
@@ -53,6 +54,7 @@ class Scenario:
     floor_rises: tuple[tuple[float, float, float], ...] = ()
     camera_steps: tuple[tuple[float, float], ...] = ()
     losses: tuple[tuple[float, float], ...] = ()
+    wander_s: float = 0.0
     host_slews: tuple[tuple[float, float, float], ...] = ()
     stable_floor: bool = True
     seed: int = 11
@@ -70,7 +72,10 @@ SCENARIOS = {
     "camera_steps": Scenario(
         100, -100, "wifi", camera_steps=((0.11, 3.7), (0.22, -0.6), (0.33, 0.15), (0.44, -0.15), (0.55, 0.06))
     ),
-    "time_service": Scenario(-50, 50, "wifi", host_slews=((0.3, 300, 40), (0.7, 300, -40))),
+    "floor_wanders": Scenario(-90, 110, "wifi", wander_s=0.004, stable_floor=False),
+    "time_service": Scenario(
+        -50, 50, "wifi", host_slews=((0.3, 300, 40), (0.7, 300, -40)), stable_floor=False
+    ),
     "sound_lost": Scenario(100, -100, "wifi", losses=((0.5, 0.05),)),
     "much_sound_lost": Scenario(-100, 100, "wifi", losses=((0.5, 1.0),)),
 }
@@ -159,7 +164,17 @@ def _jitter(network: Network, rng: np.random.Generator, count: int) -> tuple[Flo
         return _bursts(rng, count, unit_s, every_s=40, for_s=15, usual_s=0.003, worst_s=0.040), 60
     if network == "bad_wifi":
         return _bursts(rng, count, unit_s, every_s=5, for_s=60, usual_s=0.010, worst_s=0.040), 15
-    return rng.gamma(4, 0.003, count), 60
+    return rng.gamma(3, 0.004, count), 60
+
+
+def _wander(rng: np.random.Generator, duration_s: int, deviation_s: float) -> Floats:
+    """Of each second: a delay that goes back to its mean within ten minutes, and is never below zero."""
+    keep = np.exp(-1 / 600)
+    delay, delays = 0.0, []
+    for push in rng.normal(0, deviation_s * np.sqrt(1 - keep**2), duration_s + 20).tolist():
+        delay = delay * keep + push
+        delays.append(delay)
+    return np.clip(delays, -3 * deviation_s, 3 * deviation_s) + 3 * deviation_s
 
 
 def _stalled(rng: np.random.Generator, arrival: Floats, every_s: float, longest_s: float) -> Floats:
@@ -183,6 +198,9 @@ def _camera(scenario: Scenario, duration_s: int, rng: np.random.Generator) -> Ar
     for moment, length_s, by_s in scenario.floor_rises:
         start = moment * duration_s
         jitter[(true > start) & (true < start + length_s)] += by_s
+    if scenario.wander_s:
+        wander = _wander(rng, duration_s, scenario.wander_s)
+        jitter += np.interp(true, np.arange(len(wander)), wander)
     arrival = np.maximum.accumulate(true + jitter)
     arrival = _stalled(rng, arrival, stall_every_s, 0.3)
     for moment, by_s in scenario.camera_steps:
