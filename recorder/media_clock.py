@@ -136,6 +136,13 @@ class MediaClock:
         doubts = (unslewed, statistics.median(above), lately, self._level)
         return round(sum(abs(each) for each in doubts)) + _LEAST_UNCERTAINTY_US
 
+    @property
+    def ahead_us(self) -> int:
+        """How much later its answers are than where arrivals put the line: what it has yet to slew."""
+        if self._line_late is None:
+            return 0
+        return round(self._lateness(self._last_media) - self._on_line(self._last_media))
+
     def restart(self) -> None:
         """Forgets the line after a reported loss; the skew is the device's own and stays."""
         self._clear()

@@ -174,7 +174,7 @@ class RoomSound:
         if self._mic_line is None:
             self._mic_line = LineResampler(ENCODED_RATE)
         start_us = self.clock.host_us((block.end_count - count) * US_PER_SECOND / ENCODED_RATE)
-        samples = np.frombuffer(block.samples, np.int16).astype(np.float32) / 32768
+        samples = np.frombuffer(block.samples, np.int16).astype(np.float32) / np.float32(32768)
         self._put(self._mic_line, samples, start_us + self.offset_us)
 
     # --- the camera

@@ -41,6 +41,7 @@ _FIRST_PACKET_US = 3 * US_PER_SECOND
 _DISK_RETRY_US = 5 * US_PER_SECOND
 _UNUSABLE_PAUSE_S = 30.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_THE_DISK = (GapCause.SPOOL_FULL, GapCause.DISK_ERROR)
 # Causes that take the picture alone where a microphone hears the room.
 _OF_THE_PICTURE = (GapCause.CAMERA_UNREACHABLE, GapCause.CAMERA_STALLED, GapCause.OPENING, GapCause.UNKNOWN)
 
@@ -346,7 +347,7 @@ class SourceRecorder(threading.Thread):
             recording.roll()
         if forbidden and not recording.run and self._window.is_wanted:
             self._missing(forbidden, "")
-        elif not recording.run and self._fault and self._fault[0] in (GapCause.SPOOL_FULL, GapCause.DISK_ERROR):
+        elif not recording.run and self._fault and self._fault[0] in _OF_THE_DISK:
             self._missing(GapCause.OPENING, "")
 
     def _is_lost(self, session: Session) -> bool:

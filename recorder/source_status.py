@@ -16,8 +16,8 @@ _SILENCE_DBFS = -120.0
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """`state`: recording, closed or fault; `cause` of a fault. `microphone`: whose sound is recorded, `camera`
-    or a name; None for none. `sync`: how far sound is from picture.
+    """`state`: recording, closed or fault; `cause` of a fault. `microphone`: whose sound is recorded,
+    `camera` or a name; None for none. `sync`: how far sound is from picture.
     """
 
     state: str = "closed"

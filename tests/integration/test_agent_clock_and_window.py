@@ -13,8 +13,11 @@ from recorder.host_watch import HostWatch
 from recorder.intervals import Interval
 from recorder.ledger import Ledger
 from recorder.manifest import GapManifest, SegmentManifest
-from recorder.session import Session, SessionTerms
-from recorder.source import SourceRecorder
+from recorder.recording import Recording, RecordingTerms
+from recorder.room_sound import RoomSound
+from recorder.session import Session
+from recorder.skews import Skews
+from recorder.source import SourceHardware, SourceRecorder
 from recorder.spool import Spool
 from simulator.control import Simulator
 from simulator.picture import capture_time_us
@@ -57,15 +60,15 @@ class Host(HostWatch):
         return abs(self.wall_offset_us() - wall_offset_us) > 50_000
 
 
-class Recording:
+class Recorder:
     """A source's recorder with its thread; `manifests` are on disk, because nobody ships them."""
 
     def __init__(self, camera, room, spool, host, *, current=None):
         self.spool = spool
         self.recorder = SourceRecorder(
-            "main",
-            CameraAddress(camera.url("108"), None),
+            SourceHardware("main", CameraAddress(camera.url("108"), None)),
             spool=spool,
+            skews=Skews(spool.root / "clocks.json"),
             configuration=current or (lambda: room.configuration),
             host=host,
             segment_us=SEGMENT_US,
@@ -110,12 +113,12 @@ def test_nothing_outside_the_window_reaches_the_disk(camera, room, spool):
     chain = spool.chain("main")
     ledger = Ledger(spool, chain, lambda: room.configuration, now_us())
     window = Interval(now_us() + 2_500_000, now_us() + 6_000_000)
-    terms = SessionTerms(
+    terms = RecordingTerms(
         configuration_version=lambda: 1,
-        av_offset_us=0,
+        av_offset_us=lambda: 0,
         segment_us=SEGMENT_US,
         window=lambda: window,
-        trust=lambda: (1000, False),
+        clock_trust=lambda: (1000, False),
         wall_offset_us=wall_minus_monotonic_us,
         may_record=lambda: None,
     )
@@ -123,17 +126,20 @@ def test_nothing_outside_the_window_reaches_the_disk(camera, room, spool):
     link = CameraLink(CameraAddress(camera.url("108"), None), inbox, "main")
     link.start()
     link.want(wanted=True)
+    recording = Recording(ledger, terms, "main", alone=False)
+    sound = RoomSound(None, recording.sound, opened_us=monotonic_us())
     session = None
     until = time.monotonic() + 7.5
     while time.monotonic() < until:
         item = inbox.take(0.2)
         if isinstance(item, tuple) and isinstance(item[0], Opened):
-            session = Session(item[0], item[1], ledger, terms, "main")
+            session = Session(item[0], item[1], recording, sound, "main", has_microphone=False)
         elif isinstance(item, list) and session:
             for packet, arrival_us in item:
                 session.take(packet, arrival_us)
     link.stop()
-    session.end()
+    sound.finish()
+    recording.end()
     link.join(3)
 
     entries = [entry for entry in spool.entries() if entry.is_segment]
@@ -163,7 +169,7 @@ def test_nothing_outside_the_window_reaches_the_disk(camera, room, spool):
 def test_beyond_a_minute_of_uncertainty_nothing_is_recorded(camera, room, spool):
     host = Host()
     host.told = ClockTrust(61_000_000, estimated=True)
-    with Recording(camera, room, spool, host) as recording:
+    with Recorder(camera, room, spool, host) as recording:
         time.sleep(2.5)
         assert recording.recorder.status.state == "fault"
         assert recording.recorder.status.cause == "clock_unknown"
@@ -177,7 +183,7 @@ def test_beyond_a_minute_of_uncertainty_nothing_is_recorded(camera, room, spool)
 
 def test_a_clock_that_is_set_ends_the_run_with_a_gap(camera, room, spool):
     host = Host()
-    with Recording(camera, room, spool, host) as recording:
+    with Recorder(camera, room, spool, host) as recording:
         recording.until(recording.segments, "footage")
         host.set_by_us = 3_600_000_000
         recording.until(lambda: recording.gaps("clock_step"), "a gap")
@@ -204,7 +210,7 @@ def test_a_host_that_does_not_keep_up_drops_whole_and_says_so(camera, room, spoo
     def lost(track):
         return [gap for gap in recording.gaps("overload") if track in gap.tracks]
 
-    with Recording(camera, room, spool, Host(), current=current) as recording:
+    with Recorder(camera, room, spool, Host(), current=current) as recording:
         recording.until(recording.segments, "footage")
         hangs.append(12.0)
         recording.until(lambda: lost("video") and lost("audio"), "gaps of both tracks", timeout_s=40)

@@ -7,7 +7,7 @@ import pytest
 from recorder.heartbeat import report
 from recorder.host_clock import ClockTrust, clock_trust
 from recorder.host_watch import HostWatch
-from recorder.source import SourceStatus
+from recorder.source_status import SourceStatus
 from recorder.spool import Spool
 from tests.integration.ingest_double import IngestDouble, configuration
 

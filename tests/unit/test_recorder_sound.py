@@ -72,7 +72,8 @@ def _packet(block):
 def test_sound_keeps_its_time_to_a_millisecond(size):
     packets = encode(blocks_of(beeps(ENCODED_RATE, 5), size, 480_000))
     start, pcm = decode(packets)
-    assert beep_onsets(pcm, ENCODED_RATE)[-4:] == pytest.approx([10 + n - start for n in range(1, 5)], abs=0.001)
+    due = [10 + n - start for n in range(1, 5)]
+    assert beep_onsets(pcm, ENCODED_RATE)[-4:] == pytest.approx(due, abs=0.001)
     assert {b.pts - a.pts for a, b in itertools.pairwise(packets)} == {1024}
 
 
