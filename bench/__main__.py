@@ -8,7 +8,7 @@ import json
 import click
 
 # name → module with `run() -> dict`
-_BENCHMARKS = {"capture": "bench.capture", "demo": "bench.demo"}
+_BENCHMARKS = {"capture": "bench.capture", "demo": "bench.demo", "sync": "bench.sync"}
 
 
 @click.command()

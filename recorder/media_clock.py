@@ -73,6 +73,7 @@ _AHEAD_US = 1_000_000
 # For the uncertainty: the latest arrivals, and what is left of it at best.
 _RECENT_US = 30_000_000
 _LEAST_UNCERTAINTY_US = 500
+_YOUNG_UNCERTAINTY_US = 20_000
 
 
 class MediaClock:
@@ -123,7 +124,8 @@ class MediaClock:
 
         The sum of: how much the answer has yet to slew; how far above the line the usual least late
         arrival is, which tells how sharp the floor of the delay is; by how much all arrivals of the last
-        half minute are later than the line. A delay that is constant over the whole window is not in it.
+        half minute are later than the line; what is held to be delay; in the first ten seconds, what jitter
+        may have hidden. True at the last observation. A delay that was there all along is not in it.
         """
         bin_late = self._bin_late
         if bin_late is None:
@@ -133,7 +135,9 @@ class MediaClock:
         recent = self._bin_media - _RECENT_US
         lately = min(each for each, (media, _) in zip(above, points, strict=True) if media >= recent)
         unslewed = self._lateness(self._bin_media) - self._on_line(self._bin_media)
-        doubts = (unslewed, statistics.median(above), lately, self._level)
+        span = points[-1][0] - points[0][0]
+        young = _YOUNG_UNCERTAINTY_US * max(0.0, 1 - span / _MIN_SPAN_US)
+        doubts = (unslewed, statistics.median(above), lately, self._level, young)
         return round(sum(abs(each) for each in doubts)) + _LEAST_UNCERTAINTY_US
 
     @property
@@ -216,7 +220,8 @@ class MediaClock:
             self._steer(self._out)
 
     def _steer(self, out: SlewedLine) -> None:
-        at = max(self._last_media, min(self._asked, self._last_media + _AHEAD_US))
+        # Pictures come out of order: the last one may be older than others were.
+        at = max(self._last_media, min(self._asked, self._last_media + _AHEAD_US + _BACK_US))
         slew = self._limits.slew_ppm * 1e-6
         correction = (self._on_line(at) - out.late_us(at)) / _SLEW_TIME_US
         out.turn(at, self.skew + min(max(correction, -slew), slew))

@@ -42,7 +42,7 @@ class SlewedLine:
         """From `media_us` on the line goes by `slope`. An earlier one than `final_us` counts as that."""
         media_us = max(media_us, self.final_us)
         late_us = self.late_us(media_us)
-        if media_us == self.final_us:
+        if media_us == self.final_us and len(self._pieces) > 1:
             self._pieces.pop()
         self._pieces.append((media_us, late_us, slope))
         while len(self._pieces) > 1 and self._pieces[1][0] < media_us - _MEMORY_US:

@@ -21,6 +21,8 @@ _PERIOD_S = 1.0
 # skew of 200 ppm costs 0.3 ms at most.
 _PULL_S = 2.0
 _LEARN_S2 = 16.0
+# While the correction is at its limit the error says nothing of the skew; the line's own slope does.
+_SLOPE_WEIGHT = 1 / 4
 # What is missing for longer is no silence but a hole in the recording.
 _MAX_SILENCE_US = 10_000_000
 
@@ -64,6 +66,7 @@ class SoundLine:
     def _begin_period(self) -> None:
         self._samples = 0
         self._error_sum = 0.0
+        self._first_us = 0.0
 
     def place(self, samples: int, line_us: float, next_ticks: float | None) -> Placement:
         """`line_us`: where on the line the block's first sample belongs. `next_ticks`: where it would come
@@ -83,19 +86,25 @@ class SoundLine:
         if error > self._step_ticks:
             self._begin_period()
             return Placement(silence_samples=round(error / self._ticks_per_sample))
-        self._samples += samples
+        if not self._samples:
+            self._first_us = line_us
+        before, self._samples = self._samples, self._samples + samples
         self._error_sum += error * samples
         if self._samples < _PERIOD_S * self._rate_in:
             return _AS_IT_IS
-        error_s = self._error_sum / self._samples / LINE_RATE
-        period_s = self._samples / self._rate_in
+        passed_us = before * 1e6 / self._rate_in
+        slope = (line_us - self._first_us) / passed_us - 1 if before else self.skew
+        speed = 1 + self._corrected(self._error_sum / self._samples / LINE_RATE, slope)
         self._begin_period()
-        return Placement(speed=1 + self._corrected(error_s, period_s))
+        return Placement(speed=speed)
 
-    def _corrected(self, error_s: float, period_s: float) -> float:
+    def _corrected(self, error_s: float, slope: float) -> float:
+        """Skew and pull, for an error that is the mean of a period in which the line had `slope`."""
         pull = error_s / _PULL_S
-        if abs(pull) < self._slew:  # else the error is of the past, and says nothing of the skew
-            self.skew = self._bounded(self.skew + error_s * min(period_s, _PULL_S) / _LEARN_S2)
+        if abs(pull) < self._slew:
+            self.skew = self._bounded(self.skew + error_s * _PERIOD_S / _LEARN_S2)
+        elif abs(slope) <= self._max_skew:
+            self.skew += (slope - self.skew) * _SLOPE_WEIGHT
         return self.skew + min(max(pull, -self._slew), self._slew)
 
     def _bounded(self, skew: float) -> float:
