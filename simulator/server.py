@@ -25,7 +25,7 @@ from simulator.faults import CommandError, Faults, change, describe
 from simulator.feeder import Feeder
 from simulator.gst import GLib, GstRtspServer
 from simulator.media import AudioCodec, VideoSpec, make_audio
-from simulator.processes import die_with_parent
+from recorder.die_with_parent import die_with_parent
 
 READY = "READY"
 # Threads of the RTSP server: with one, a client that waits for its media would stop all others.
