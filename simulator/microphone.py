@@ -132,7 +132,10 @@ class SimulatedMicrophone:
                     *("setpriv", "--pdeathsig", "TERM"),
                     *("pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"),
                     *("--realtime=no", "--high-priority=no"),
-                    *("-L", f"module-native-protocol-unix auth-anonymous=1 socket={self._directory}/pulse.socket"),
+                    *(
+                        "-L",
+                        f"module-native-protocol-unix auth-anonymous=1 socket={self._directory}/pulse.socket",
+                    ),
                 ],
                 env={**os.environ, **self.environment, "HOME": str(self._directory)},
                 stdin=subprocess.DEVNULL,
@@ -159,7 +162,9 @@ class SimulatedMicrophone:
         self._module = self._pactl("load-module", "module-pipe-source", *arguments.split())
         self._tell(f"open {self._fifo}")
         self._configure_alsa(
-            f'pcm."{self.device}" {{ type pulse device "{self.device}" hint {{ show on description "simulated" }} }}\n'
+            f'pcm."{self.device}" {{ type pulse device "{self.device}" '
+            # Without a hint it would not be listed.
+            f'hint {{ show on description "simulated" }} }}\n'
         )
 
     def _unplug(self) -> None:
@@ -212,7 +217,9 @@ class SimulatedMicrophone:
         self._feeder.stdin.flush()
         answer = self._feeder.stdout.readline().strip()
         if answer != "ok":
-            raise CommandError(answer.removeprefix("error: ") or "the feeder has ended; its words stand above")
+            raise CommandError(
+                answer.removeprefix("error: ") or "the feeder has ended; its words stand above"
+            )
 
     def __enter__(self) -> Self:
         return self.start()

@@ -28,9 +28,9 @@ _NS_PER_S = 1_000_000_000
 class Sound(StrEnum):
     """What a microphone may hear. All are mono and, but for CLIP, below full scale.
 
-    SILENCE is what a muted device gives: zeros. TONE: 1 kHz at −9 dBFS. CLIP: the same 12 dB too loud for
-    the device. HUM: mains, 50 Hz and its harmonics at about −24 dBFS. SPEECH: four bursts of noise a
-    second, for three seconds of five.
+    SILENCE is what a muted device gives: zeros. TONE: 1 kHz, peaks at −9 dBFS. CLIP: the same 12 dB
+    louder, which is 3 dB too loud for the device. HUM: mains, 50 Hz and its harmonics at about −24 dBFS.
+    SPEECH: four bursts of noise a second, for three seconds of five.
     """
 
     BEEPS = "beeps"
@@ -61,9 +61,9 @@ def heard(sound: Sound, from_ns: int, count: int, rate: float, noise: np.random.
         loudness = 4.0 if sound is Sound.CLIP else 1.0
         made = loudness * 0.5 / np.sqrt(2) * np.sin(2 * np.pi * BEEP_HZ * t)
     elif sound is Sound.HUM:
-        made = sum(
-            level * np.sin(2 * np.pi * hertz * t) for hertz, level in ((50, 0.08), (100, 0.03), (150, 0.02))
-        )
+        made = np.zeros(count)
+        for hertz, level in ((50, 0.08), (100, 0.03), (150, 0.02)):
+            made += level * np.sin(2 * np.pi * hertz * t)
     elif sound is Sound.SPEECH:
         syllable = np.maximum(0.0, np.sin(2 * np.pi * 4 * t)) * ((second % 5 + t) % 5 < 3)
         made = 0.3 * syllable * noise.uniform(-1, 1, count)
@@ -73,9 +73,7 @@ def heard(sound: Sound, from_ns: int, count: int, rate: float, noise: np.random.
 
 
 def _beep(since_second_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return (
-        _BEEP_AMPLITUDE * np.sin(2 * np.pi * BEEP_HZ * since_second_s) * (since_second_s < BEEP_S)
-    )
+    return _BEEP_AMPLITUDE * np.sin(2 * np.pi * BEEP_HZ * since_second_s) * (since_second_s < BEEP_S)
 
 
 def _noise(count: int, chance: np.random.Generator) -> npt.NDArray[np.float64]:

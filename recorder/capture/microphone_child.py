@@ -87,7 +87,7 @@ def _devices(sounddevice: Any) -> list[SoundDevice]:
 
 
 def list_devices() -> NoReturn:
-    """Prints one JSON object a line: a SoundDevice's fields, and `rates`, those of the usual ones it opens at."""
+    """Prints one JSON object a line: a SoundDevice's fields, and `rates`, which of the usual it opens at."""
     sounddevice = _sounddevice()
     for device in _devices(sounddevice):
         rates = []
@@ -116,9 +116,7 @@ class _Recording:
         self.callback = _StreamCallback(self._take)
         self.finished_callback = _FinishedCallback(lambda _: self.finished.set())
 
-    def _take(
-        self, samples: int, _output: int, frames: int, _times: int, flags: int, _user_data: int
-    ) -> int:
+    def _take(self, samples: int, _output: int, frames: int, _times: int, flags: int, _user_data: int) -> int:
         now_ns = time.monotonic_ns()
         self._count += frames
         if len(self.blocks) >= _WAITING_BLOCKS:

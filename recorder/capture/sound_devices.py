@@ -45,7 +45,9 @@ def choose_device(devices: Sequence[SoundDevice], wanted: str | int) -> SoundDev
     if not found:
         raise NoSuchDeviceError(f"no sound device is named {wanted!r}; {_listing(devices)}")
     if len({device.name for device in found}) > 1:
-        raise NoSuchDeviceError(f"{wanted!r} may be several sound devices, write more of it; {_listing(found)}")
+        raise NoSuchDeviceError(
+            f"{wanted!r} may be several sound devices, write more of it; {_listing(found)}"
+        )
     return found[0]
 
 
