@@ -15,10 +15,11 @@ import click
 from recorder.errors import ConfigurationError
 from recorder.keyfile import AgentKey
 from recorder.logging import configure_logging
-from recorder.rooms import Camera, RoomConfiguration
+from recorder.rooms import Camera, Microphone, Room, RoomConfiguration
 from recorder.settings import Settings, load_settings
 
 _PROBE_S = 3.0
+_PROBE_MICROPHONE_S = 1.0
 
 
 def _load_key(settings: Settings, room: str) -> AgentKey:
@@ -68,25 +69,56 @@ def agent_run(room: str, json_logs: bool) -> None:
 @click.argument("room")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def agent_probe(room: str, as_json: bool) -> None:
-    """Open the cameras of ROOM for three seconds and say what they send; exit code 1 when one does not."""
+    """Open the cameras of ROOM for three seconds and its microphone for one, and say what they send.
+
+    The sound devices of this host are listed too. Exit code 1 when one of the room's does not send.
+    """
     settings = load_settings()
     configure_logging()
-    results = {
-        camera.name: _probe(camera, settings.camera_secrets_dir) for camera in _cameras(settings, room)
-    }
+    configured = _room(settings, room)
+    results = {camera.name: _probe(camera, settings.camera_secrets_dir) for camera in configured.cameras}
+    microphone = _probe_microphone(configured.microphone) if configured.microphone else None
+    devices = _sound_devices()
     if as_json:
-        click.echo(json.dumps({"room": room, "cameras": results}, ensure_ascii=False))
+        document = {"room": room, "cameras": results, "microphone": microphone, "sound_devices": devices}
+        click.echo(json.dumps(document, ensure_ascii=False))
     else:
-        for name, result in results.items():
+        for name, result in [*results.items(), *([("microphone", microphone)] if microphone else [])]:
             facts = ", ".join(f"{key} {value}" for key, value in result.items() if value is not None)
             click.echo(f"{name}: {facts}")
-    if any("error" in result for result in results.values()):
+        for device in devices:
+            rates = "/".join(map(str, device["rates"])) or "no usual rate"
+            click.echo(
+                f"sound device {device['index']}: {device['name']}, {device['channels']} ch, {rates} Hz"
+            )
+    if any("error" in result for result in [*results.values(), microphone or {}]):
         sys.exit(1)
 
 
-def _cameras(settings: Settings, room: str) -> tuple[Camera, ...]:
+def _room(settings: Settings, room: str) -> Room:
     key = _load_key(settings, room)
-    return RoomConfiguration.model_validate_json(key.configuration.configuration).room.cameras
+    return RoomConfiguration.model_validate_json(key.configuration.configuration).room
+
+
+def _probe_microphone(microphone: Microphone) -> dict[str, Any]:
+    from recorder.capture.microphone import MicrophoneError  # noqa: PLC0415 as above
+    from recorder.capture.microphone_probe import probe_microphone  # noqa: PLC0415 as above
+
+    try:
+        return probe_microphone(microphone, _PROBE_MICROPHONE_S)
+    except MicrophoneError as error:
+        return {"device": microphone.device, "error": str(error)}
+
+
+def _sound_devices() -> list[dict[str, Any]]:
+    """None where there is no sound system: only a room that has a microphone needs one."""
+    from recorder.capture.microphone import MicrophoneError, list_sound_devices  # noqa: PLC0415 as above
+
+    try:
+        return list_sound_devices()
+    except MicrophoneError as error:
+        click.echo(f"no sound devices: {error}", err=True)
+        return []
 
 
 def _probe(camera: Camera, secrets_dir: Path | None) -> dict[str, Any]:

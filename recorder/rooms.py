@@ -36,6 +36,7 @@ from recorder.rooms_fields import (
     Label,
     RoomId,
     SecretName,
+    SoundDeviceName,
     Text,
     TimeZone,
 )
@@ -93,9 +94,12 @@ class Camera(_Strict):
 
 
 class Microphone(_Strict):
-    """A sound device of the room host, by the name that the system shows."""
+    """A sound device of the room host, by its name, a part of it, or its number in the system's list.
 
-    device: Text
+    A device in use by its number is another one when one before it is plugged in: names are better.
+    """
+
+    device: SoundDeviceName
     channels: int = Field(1, ge=1, le=8)
 
 

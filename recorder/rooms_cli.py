@@ -89,7 +89,7 @@ def _line(room: Room) -> str:
     cameras = ", ".join(
         f"{camera.name} {camera.url or 'onvif ' + str(camera.onvif)}" for camera in room.cameras
     )
-    sound = room.microphone.device if room.microphone else "the camera's own sound"
+    sound = f"microphone {room.microphone.device}" if room.microphone else "the camera's own sound"
     own = "".join(
         [
             ", hours of its own" if room.hours is not None else "",

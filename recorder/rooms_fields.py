@@ -16,6 +16,7 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})(:\d{1,5})?")
 _MAX_PORT = 65535
+_MAX_SOUND_DEVICES = 1000
 
 
 def _check_id(text: str) -> str:
@@ -74,6 +75,17 @@ def _check_secret_name(text: str) -> str:
     return text
 
 
+def _check_sound_device(value: Any) -> str | int:
+    """A text of digits alone is a number: a rooms file holds nothing but texts."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
+        value = int(value)
+    if isinstance(value, str) and value.strip() and not value.isdecimal() and len(value) <= 200:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_SOUND_DEVICES:
+        return value
+    raise ValueError("is no sound device; write its name or its number, as `protokol agent probe` lists them")
+
+
 def _check_window(text: str) -> str:
     hours_notation.window_minutes(text)
     return text.strip()
@@ -110,6 +122,7 @@ Label = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_check
 TimeZone = Annotated[str, AfterValidator(_check_zone)]
 CameraUrl = Annotated[str, AfterValidator(_check_url)]
 Host = Annotated[str, AfterValidator(_check_host)]
+SoundDeviceName = Annotated[str | int, BeforeValidator(_check_sound_device)]
 SecretName = Annotated[str, AfterValidator(_check_secret_name)]
 
 DayWindows = Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from pathlib import Path
 
@@ -10,15 +12,17 @@ import click
 from recorder.errors import ConfigurationError
 from recorder.logging import configure_logging
 from simulator.control import command as send_command
-from simulator.faults import USAGE, Faults
+from simulator.faults import USAGE, CommandError, Faults
 from simulator.media import AudioCodec, VideoSpec, default_media_dir, parse_size
+from simulator.microphone import USAGE as MICROPHONE_USAGE
+from simulator.microphone import SimulatedMicrophone
 
 _CONTROL_PORT = 8553
 
 
 @click.group()
 def simulator() -> None:
-    """A room without hardware: a simulated RTSP camera, with faults on command."""
+    """A room without hardware: simulated RTSP cameras and microphones, with faults on command."""
 
 
 def _parse_rooms(text: str, first_port: int) -> tuple[tuple[str, int], ...]:
@@ -105,6 +109,25 @@ def serve(
         die_with_parent=die_with_parent,
     )
     run(options, click.echo)
+
+
+@simulator.command(
+    help="Be a microphone until stdin ends. Prints READY, its name and the environment that shows it; each "
+    f"line of stdin is a command: {MICROPHONE_USAGE}."
+)
+@click.option("--device", default="room-mic", show_default=True, help="Its name.")
+@click.option("--ppm", default=0.0, show_default=True, help="How much too fast its clock is, in millionths.")
+def microphone(device: str, ppm: float) -> None:
+    with SimulatedMicrophone(device, ppm=ppm) as simulated:
+        ready = {"device": simulated.device, "environment": dict(simulated.environment)}
+        click.echo(f"READY {json.dumps(ready)}")
+        for line in sys.stdin:
+            try:
+                simulated.command(line)
+            except CommandError as error:
+                click.echo(f"error: {error}")
+            else:
+                click.echo("ok")
 
 
 # `clock -3600` is a number, not an option.

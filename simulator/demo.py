@@ -24,10 +24,10 @@ from pathlib import Path
 
 import click
 
+from recorder.die_with_parent import die_with_parent
 from recorder.errors import ProtokolError
 from recorder.rooms import RoomsFile, parse_rooms, shipped_rooms_text
 from simulator.control import free_ports
-from simulator.processes import die_with_parent
 
 _START_TIMEOUT_S = 60.0
 # An agent must be done within 5 s of SIGTERM; the server then finishes what they sent last.

@@ -19,13 +19,13 @@ from typing import Any
 
 import structlog
 
+from recorder.die_with_parent import die_with_parent
 from recorder.errors import ConfigurationError, ProtokolError
 from simulator.camera import LOOPBACK, Camera, Credentials, Equipment
 from simulator.faults import CommandError, Faults, change, describe
 from simulator.feeder import Feeder
 from simulator.gst import GLib, GstRtspServer
 from simulator.media import AudioCodec, VideoSpec, make_audio
-from simulator.processes import die_with_parent
 
 READY = "READY"
 # Threads of the RTSP server: with one, a client that waits for its media would stop all others.

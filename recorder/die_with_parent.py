@@ -12,5 +12,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent() -> None:
-    """A `preexec_fn`: the kernel ends the child when the thread that started it ends."""
+    """The kernel ends this process when the thread that started it ends.
+
+    A `preexec_fn`; or the first act of a process, which must then see for itself that it still has the parent
+    that it was started by.
+    """
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
