@@ -35,8 +35,12 @@ _BACKLOG_US = 3_000_000
 # relation is a guess that was seen to be wrong by half a second.
 _REPORTED_US = 5_000
 _UNREPORTED_US = 500_000
-# More than this lost between two blocks is a hole in the recording, not silence.
-_HOLE_SAMPLES = ENCODED_RATE * 60 // 1000
+# More than this missing between two blocks is a hole in the recording, not silence.
+_HOLE_US = 60_000
+# A camera's own sound may count by a clock that is as odd as its picture's (see media_clock.CAMERA), and its
+# times move with every report.
+_CAMERA_PPM = 20_000.0
+_CAMERA_STEP_US = 40_000
 # Blocks that wait for a recorder which is busy with the disk: about six seconds, as the camera's.
 _QUEUED_BLOCKS = 300
 
@@ -82,8 +86,8 @@ class RoomSound:
         self.clock = MediaClock(MICROPHONE, skew=skew)
         self._mic_line: LineResampler | None = None
         self._session = -1
-        self._end_count = 0
         self._heard_us = 0
+        self._put_until_us = 0.0  # where the sound that was put on the line ends
         # Blocks that are not believed yet: the microphone was just opened, or its clock is in doubt.
         self._settling: deque[SoundBlock] | None = deque()
         self._settle_us = _SETTLE_US
@@ -121,19 +125,14 @@ class RoomSound:
 
     def block(self, block: SoundBlock) -> None:
         if block.session != self._session:
-            self._session, self._end_count = block.session, block.end_count - len(block.samples) // 2
+            self._session = block.session
             self.clock.restart()
             self._settling, self._settle_us = deque(), _SETTLE_US
             self._heard_us = 0
         count = len(block.samples) // 2
-        lost = block.end_count - count - self._end_count
-        self._end_count = block.end_count
         if block.overflow:
             # How much is lost is not known: only arrivals tell.
             self.clock.restart()
-        if block.overflow or abs(lost) > _HOLE_SAMPLES:
-            self._flush(self._mic_line)
-            self._mic_line = None
         self.clock.observe(block.end_count * US_PER_SECOND / ENCODED_RATE, block.arrival_us)
         self._heard_us += count * US_PER_SECOND // ENCODED_RATE
         self._last_block_us = max(self._last_block_us, block.arrival_us)
@@ -172,10 +171,11 @@ class RoomSound:
             self._camera_line = None
             self._using = self._microphone
         if self._mic_line is None:
-            self._mic_line = LineResampler(ENCODED_RATE)
+            self._mic_line = LineResampler(ENCODED_RATE, skew=self.clock.skew)
         start_us = self.clock.host_us((block.end_count - count) * US_PER_SECOND / ENCODED_RATE)
         samples = np.frombuffer(block.samples, np.int16).astype(np.float32) / np.float32(32768)
-        self._put(self._mic_line, samples, start_us + self.offset_us)
+        duration_us = count * US_PER_SECOND / ENCODED_RATE
+        self._put(self._mic_line, samples, start_us + self.offset_us, duration_us)
 
     # --- the camera
 
@@ -215,9 +215,11 @@ class RoomSound:
             return
         samples = self._decoder.decode(packet)
         if self._camera_line is None:
-            self._camera_line = LineResampler(self._decoder.rate)
+            rate = self._decoder.rate
+            self._camera_line = LineResampler(rate, max_ppm=_CAMERA_PPM, step_us=_CAMERA_STEP_US)
         offset_us = 0 if self._microphone else self.offset_us
-        self._put(self._camera_line, samples, host_us + offset_us)
+        duration_us = len(samples) * US_PER_SECOND / self._decoder.rate
+        self._put(self._camera_line, samples, host_us + offset_us, duration_us)
 
     # --- both
 
@@ -226,10 +228,14 @@ class RoomSound:
         self._flush(self._camera_line if self._using == CAMERA_SOUND else self._mic_line)
         self._camera_line = self._mic_line = None
 
-    def _put(self, line: LineResampler, samples: Pcm, host_us: float) -> None:
-        if len(samples):
-            for piece in line.feed(samples, host_us):
-                self._give(piece.samples, piece.ticks)
+    def _put(self, line: LineResampler, samples: Pcm, host_us: float, duration_us: float) -> None:
+        if not len(samples):
+            return
+        if host_us - self._put_until_us > _HOLE_US:
+            self._flush(line)
+        self._put_until_us = host_us + duration_us
+        for piece in line.feed(samples, host_us):
+            self._give(piece.samples, piece.ticks)
 
     def _flush(self, line: LineResampler | None) -> None:
         if line is not None:

@@ -270,8 +270,12 @@ class Run:
         return segment.end_us
 
     def _end_of(self, segment: _Segment) -> int:
-        """Where the segment ends if nothing follows it: with the last of its picture and its sound."""
-        end_us = max(self._picture_end_us if self.has_picture else 0, segment.sound_end_us)
+        """Where the segment ends if nothing follows it: with the last of its picture and its sound. What a
+        joint cannot hear is no longer than the picture: both tracks end together then.
+        """
+        end_us = segment.sound_end_us
+        if self.has_picture and end_us - self._picture_end_us < SOUND_JOINT_US:
+            end_us = self._picture_end_us
         return min(end_us, self.window.end_us)
 
     def _prepare(self, action: int, utc_us: int) -> None:
