@@ -30,7 +30,7 @@ _CHILD = "recorder.capture.microphone_child"
 # A stalled USB bus comes back within a second or does not.
 _HUNG_S = 2.0
 # Starting an interpreter and asking every sound device takes 0.3 s, on a busy host some times that.
-_OPEN_S = 6.0
+_OPEN_S = 5.0
 _PAUSE_S = (0.25, 2.0)
 # Asking for devices costs 0.2 s of CPU; nobody sees whether a plug was noticed sooner.
 _MISSING_PAUSE_S = 2.0

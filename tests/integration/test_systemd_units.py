@@ -14,6 +14,7 @@ import pytest
 
 import protokol
 from recorder.settings import PREFIX, Settings, load_settings
+from simulator.microphone import SimulatedMicrophone
 from tests.integration import unit_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +100,14 @@ def test_the_agent_gets_its_secrets_from_files_never_from_the_environment() -> N
     environment = unit_sandbox.values(AGENT, "Environment")
     assert "PROTOKOL_AGENT_KEY_FILE=%d/agent-key" in environment
     assert "PROTOKOL_CAMERA_SECRETS_DIR=/etc/protokol/cameras" in environment
+
+
+def test_the_agent_reaches_sound_cards_and_no_other_device() -> None:
+    expected = {"DevicePolicy": "closed", "DeviceAllow": "char-alsa rw", "SupplementaryGroups": "audio"}
+    assert {key: unit_sandbox.values(AGENT, key) for key in expected} == {
+        key: [value] for key, value in expected.items()
+    }
+    assert unit_sandbox.values(AGENT, "PrivateDevices") == []
 
 
 def populate(root: Path) -> None:
@@ -281,6 +290,25 @@ def test_the_rules_refuse_what_our_programs_never_do(unit: Path, attempt: str, r
     done = run_under(unit, code=attempt)
     assert done.returncode == 1
     assert refusal in done.stderr
+
+
+def test_a_microphone_is_recorded_under_the_agents_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callbacks by cffi, as sounddevice makes them, would need the writable code that is refused above."""
+    with SimulatedMicrophone() as simulated:
+        for name, value in simulated.environment.items():
+            monkeypatch.setenv(name, value)
+        done = run_under(
+            AGENT,
+            code="""
+                from recorder.capture.microphone_probe import probe_microphone
+                from recorder.logging import configure_logging
+                from recorder.rooms import Microphone
+
+                configure_logging()
+                print(probe_microphone(Microphone(device="room-mic"), 0.2)["device"])
+            """,
+        )
+    assert (done.stdout, done.returncode) == ("room-mic\n", 0), done.stderr
 
 
 def test_a_command_of_ours_runs_under_the_rules() -> None:

@@ -14,6 +14,7 @@ from recorder.errors import ConfigurationError, UnknownRoomError
 from recorder.lookalikes import fold
 from recorder.rooms import (
     Camera,
+    Microphone,
     Problem,
     Room,
     RoomConfiguration,
@@ -123,6 +124,13 @@ def test_a_room_with_a_microphone_alone_is_recorded() -> None:
     assert (room.cameras, room.microphone.device, room.microphone.channels) == ((), "USB Boundary", 2)
 
 
+@pytest.mark.parametrize(("written", "meant"), [("2", 2), ('"2"', 2), ("hw:2", "hw:2"), ("2i2", "2i2")])
+def test_a_microphone_may_be_named_by_its_number(written: str, meant: str | int) -> None:
+    room = parse_rooms(with_room(microphone=f"{{device: {written}}}")).rooms[0]
+    assert room.microphone == Microphone(device=meant)
+    assert Room.model_validate_json(room.model_dump_json()) == room
+
+
 def test_scalars_are_the_text_that_stands_there() -> None:
     """YAML 1.1 reads `012` as ten, `no` as False and `22:30-…` as it likes."""
     text = with_room(id="012", label="012", also_recorded_by="[no, 1.10]", hours="{mon: [22:30-24:00]}")
@@ -157,6 +165,9 @@ def test_scalars_are_the_text_that_stands_there() -> None:
         ({"cameras": '[{url: "rtsp://[/1"}]'}, 9, "rooms[0].cameras[0].url", "rtsp://host/path"),
         ({"cameras": '[{onvif: "http://x"}]'}, 9, "rooms[0].cameras[0].onvif", "is no host"),
         ({"microphone": "{device: x, channels: 0}"}, 10, "rooms[0].microphone.channels", "greater than"),
+        ({"microphone": "{device: 1000}"}, 10, "rooms[0].microphone.device", "its name or its number"),
+        ({"microphone": '{device: " "}'}, 10, "rooms[0].microphone.device", "its name or its number"),
+        ({"microphone": "{device: [x]}"}, 10, "rooms[0].microphone.device", "its name or its number"),
         (
             {"microphone": "{device: x, channel: 1}"},
             10,
