@@ -260,7 +260,9 @@ class MediaClock:
         bins = self._bins
         if len(bins) < 2 * _STEP_BINS or bins[-1][0] - bins[0][0] < _LEARNED_US:
             return
-        above = [late - self._on_line(media) for media, late in itertools.islice(reversed(bins), 2 * _STEP_BINS)]
+        above = [
+            late - self._on_line(media) for media, late in itertools.islice(reversed(bins), 2 * _STEP_BINS)
+        ]
         rise = min(above[:_STEP_BINS])
         usual = statistics.median(above[_STEP_BINS:])
         if not usual + _STEP_US <= rise <= self._limits.late_us:

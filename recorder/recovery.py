@@ -112,9 +112,7 @@ def _end_us(head: SegmentHead, lead: TrackContent, following_us: int | None) -> 
     return end_us
 
 
-def _sound(
-    head: SegmentHead, lead: TrackContent, audio: TrackContent | None, end_us: int
-) -> list[Interval]:
+def _sound(head: SegmentHead, lead: TrackContent, audio: TrackContent | None, end_us: int) -> list[Interval]:
     """Holes inside are not told from its ends: a crash forgives that."""
     if audio is None or not audio.samples:
         return []

@@ -374,4 +374,3 @@ def _note_sound(pieces: list[list[int]], start_us: int, end_us: int) -> None:
         pieces[-1][1] = max(pieces[-1][1], end_us)
     else:
         pieces.append([start_us, end_us])
-

@@ -85,6 +85,7 @@ class Session:
         self._clock_jumps = 0
         self._held: list[tuple[Any, int]] | None = []
         self._observing = False
+        self._next_came_us = 0
         self._sound_waits_since_us = 0
         self._sets = b""
         self._roll = False
@@ -143,7 +144,7 @@ class Session:
         self._held = None
         for each, at_us in held:
             if each.stream_index == self._video.index and each.pts is not None:
-                self.clock.observe(each.pts * _VIDEO_TICK_US, at_us)
+                self._observe(each.pts * _VIDEO_TICK_US, at_us)
         for each, at_us in held:
             self._process(each, at_us)
         self._observing = True
@@ -162,7 +163,7 @@ class Session:
         pts = dts if pts is None else pts + track.shift
         media_us = pts * _VIDEO_TICK_US
         if self._observing:
-            self.clock.observe(media_us, arrival_us)
+            self._observe(media_us, arrival_us)
         keyframe = packet.is_keyframe
         if self.clock.jumps != self._clock_jumps:
             self._clock_jumps = self.clock.jumps
@@ -177,6 +178,14 @@ class Session:
         self._last_host_us = media_us, host_us
         duration_us = track.timeline.cadence_us or _DEFAULT_FRAME_US
         self._recording.video(packet, host_us, pts - dts, duration_us, keyframe=keyframe)
+
+    def _observe(self, media_us: float, arrival_us: int) -> None:
+        """FFmpeg's parser gives a picture when the first bytes of the next one have come: that is when the
+        next one arrived.
+        """
+        came_us, self._next_came_us = self._next_came_us, arrival_us
+        if came_us:
+            self.clock.observe(media_us, came_us)
 
     def _process_audio(self, track: _Track, packet: Any, arrival_us: int) -> None:
         pts = self._place(track, packet, arrival_us)

@@ -150,9 +150,7 @@ def _bursts(
         length = rng.exponential(for_s)
         bad[int(t / unit_s) : int((t + length) / unit_s)] = True
         t += length
-    return np.minimum(
-        np.where(bad, rng.uniform(0, worst_s, count), rng.exponential(usual_s, count)), worst_s
-    )
+    return np.minimum(np.where(bad, rng.uniform(0, worst_s, count), rng.exponential(usual_s, count)), worst_s)
 
 
 def _jitter(network: Network, rng: np.random.Generator, count: int) -> tuple[Floats, float]:

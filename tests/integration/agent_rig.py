@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,22 @@ LOOP_FRAMES = 60 * 25
 
 @contextmanager
 def running_agent(
-    ingest: IngestDouble, spool: Path, *, limit_bytes: int = 10**9, secrets: Path | None = None
+    ingest: IngestDouble,
+    spool: Path,
+    *,
+    limit_bytes: int = 10**9,
+    secrets: Path | None = None,
+    sound_environment: Mapping[str, str] | None = None,
 ) -> Iterator[Agent]:
     """The agent in this process, with short segments; stopped at the end, within its five seconds."""
-    options = AgentOptions(spool, limit_bytes, secrets, segment_us=SEGMENT_US, heartbeat_s=0.5)
+    options = AgentOptions(
+        spool,
+        limit_bytes,
+        secrets,
+        segment_us=SEGMENT_US,
+        heartbeat_s=0.5,
+        sound_environment=sound_environment,
+    )
     stopping = threading.Event()
     agent = Agent(ingest.agent_key(), options, stopping)
     failures: list[BaseException] = []

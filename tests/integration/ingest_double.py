@@ -188,7 +188,7 @@ class IngestDouble:
             if isinstance(each, GapManifest):
                 if track.value in each.tracks:
                     spans.append((each.start_us, each.end_us, each.cause))
-            else:
+            elif track.value in {statement.track for statement in each.tracks}:
                 spans.append((each.start_us, each.end_us, "segment"))
         spans.sort()
         joint_us = 0 if track is Track.VIDEO else 100_000
