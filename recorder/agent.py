@@ -15,7 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from recorder.capture.camera import CameraAddress
+from recorder.capture.camera import Address, CameraAddress
+from recorder.capture.onvif_address import OnvifAddress
 from recorder.configuration import ConfigurationStore
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.heartbeat import HEARTBEAT_S, Heartbeat, report
@@ -63,21 +64,23 @@ def share_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def camera_address(camera: Camera, secrets_dir: Path | None) -> CameraAddress:
-    """The camera's URL with the credentials that its configuration names.
+def camera_address(camera: Camera, secrets_dir: Path | None) -> Address:
+    """The camera's URL or ONVIF host with the credentials that its configuration names.
 
-    Raises ConfigurationError that names the camera.
+    Raises ConfigurationError that names the camera. No camera is asked yet.
     """
-    if camera.url is None:
-        raise ConfigurationError(
-            f"camera {camera.name}: `onvif` is not supported yet; give its `url: rtsp://…` instead"
-        )
+
+    def address(credentials: str | None) -> Address:
+        if camera.onvif is not None:
+            return OnvifAddress(camera.onvif, credentials)
+        return CameraAddress(camera.url or "", credentials)
+
     if camera.credentials is None:
-        return CameraAddress(camera.url, None)
+        return address(None)
     directory = secrets_dir or Path(os.environ.get("CREDENTIALS_DIRECTORY", ""))
     path = directory / camera.credentials
     try:
-        return CameraAddress(camera.url, path.read_text(encoding="utf-8"))
+        return address(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise ConfigurationError(
@@ -103,7 +106,7 @@ class Agent:
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         self._spool = Spool(options.spool_dir, key, limit_bytes=options.spool_limit_bytes)
         self._store = ConfigurationStore(options.spool_dir / "configuration.json", key)
-        self._sources: dict[str, tuple[CameraAddress, SourceRecorder]] = {}
+        self._sources: dict[str, tuple[Address, SourceRecorder]] = {}
         self._open_sources(self._store.current)
         self._shipper = Shipper(
             self._spool,
@@ -165,7 +168,7 @@ class Agent:
                     self._recorder(camera.name, address, restarted=restarted),
                 )
 
-    def _recorder(self, source: str, address: CameraAddress, *, restarted: bool) -> SourceRecorder:
+    def _recorder(self, source: str, address: Address, *, restarted: bool) -> SourceRecorder:
         return SourceRecorder(
             source,
             address,

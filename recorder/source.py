@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from recorder.capture.camera import Burst, CameraAddress, CameraLink, Event, Inbox, Lost, Opened, Overloaded
+from recorder.capture.camera import Address, Burst, CameraLink, Event, Inbox, Lost, Opened, Overloaded
 from recorder.errors import ProtokolError
 from recorder.host_clock import monotonic_us
 from recorder.host_watch import MAX_UNCERTAINTY_US, HostWatch
@@ -56,7 +56,7 @@ class SourceRecorder(threading.Thread):
     def __init__(
         self,
         source: str,
-        address: CameraAddress,
+        address: Address,
         *,
         spool: Spool,
         configuration: Callable[[], RoomConfiguration],

@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.parse
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import av.error
@@ -109,18 +109,38 @@ class Inbox:
             return None
 
 
+def split_credentials(credentials: str) -> tuple[str, str]:
+    """User and password of `user:password`, as the secret file holds it. Raises ConfigurationError."""
+    user, colon, password = credentials.strip().partition(":")
+    if not colon or not user:
+        raise ConfigurationError("a camera's credentials must be one line, user:password")
+    return user, password
+
+
+class Address(Protocol):
+    """Where a camera is, and how it is opened. Two that are equal lead to the same camera; as text it bears
+    no password.
+    """
+
+    @property
+    def clock_error_ms(self) -> float | None:
+        """The camera's UTC minus the host's when it was last asked; None when unknown."""
+
+    def open(self) -> InputContainer:
+        """Connects and reads until the streams are known. Raises CameraError."""
+
+
 class CameraAddress:
     """An RTSP URL and the credentials for it, which never reach a log."""
+
+    clock_error_ms: float | None = None
 
     def __init__(self, url: str, credentials: str | None) -> None:
         """`credentials` is `user:password` as the secret file holds it."""
         self._url = url
         if credentials is not None:
-            user, colon, password = credentials.strip().partition(":")
-            if not colon or not user:
-                raise ConfigurationError("a camera's credentials must be one line, user:password")
             parts = urllib.parse.urlsplit(url)
-            secret = ":".join(urllib.parse.quote(part, safe="") for part in (user, password))
+            secret = ":".join(urllib.parse.quote(part, safe="") for part in split_credentials(credentials))
             host = parts.netloc.rpartition("@")[2]
             self._url = urllib.parse.urlunsplit(parts._replace(netloc=f"{secret}@{host}"))
 
@@ -171,7 +191,7 @@ class CameraError(Exception):
 class CameraLink(threading.Thread):
     """Keeps the connection while it is wanted. A daemon: a hung socket must not keep the agent."""
 
-    def __init__(self, address: CameraAddress, inbox: Inbox, source: str) -> None:
+    def __init__(self, address: Address, inbox: Inbox, source: str) -> None:
         super().__init__(name=f"camera-{source}", daemon=True)
         self._address = address
         self._inbox = inbox
