@@ -1,4 +1,4 @@
-"""A simulated ONVIF device: SOAP over HTTP, which checks passwords as cameras do and points to an RTSP camera.
+"""A simulated ONVIF device: SOAP over HTTP, which checks passwords as cameras do and points to a camera.
 
 It says what its camera sends; it does not change what that camera sends: a GOP that was set is only
 remembered.
@@ -13,6 +13,7 @@ import hmac
 import threading
 import time
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,7 +94,7 @@ class OnvifDevice:
         return f"http://{self.faults.own_host or self.host}:{self.port}/onvif"
 
     def start(self) -> Self:
-        device = self
+        device: OnvifDevice = self
 
         class Handler(_Handler):
             onvif = device
@@ -143,30 +144,20 @@ class OnvifDevice:
         return (500 if body.startswith("<s:Fault") else 200), messages.envelope(body)
 
     def _do(self, operation: str, call: ET.Element) -> str:
-        match operation:
-            case "GetSystemDateAndTime":
-                return messages.date_and_time(self.now())
-            case "GetDeviceInformation":
-                return messages.device_information("Room camera")
-            case "GetCapabilities":
-                return messages.capabilities(self._base)
-            case "GetServices":
-                return messages.services(self._base)
-            case "GetProfiles":
-                return messages.profiles(self.streams)
-            case "GetStreamUri":
-                return messages.stream_uri(self._stream_uri())
-            case "GetVideoEncoderConfigurations":
-                return messages.encoder_configurations(self.streams)
-            case "GetVideoEncoderConfiguration":
-                stream = self._stream_of(call.findtext(f"{_MEDIA}ConfigurationToken"))
-                if stream is None:
-                    return messages.fault("Sender", "NoConfig", "No such configuration")
-                return messages.encoder_configuration(stream)
-            case "SetVideoEncoderConfiguration":
-                return self._set_encoder(call)
-            case _:
-                return messages.fault("Receiver", "ActionNotSupported", f"No {operation} here")
+        answers: dict[str, Callable[[], str]] = {
+            "GetSystemDateAndTime": lambda: messages.date_and_time(self.now()),
+            "GetDeviceInformation": lambda: messages.device_information("Room camera"),
+            "GetCapabilities": lambda: messages.capabilities(self._base),
+            "GetServices": lambda: messages.services(self._base),
+            "GetProfiles": lambda: messages.profiles(self.streams),
+            "GetStreamUri": lambda: messages.stream_uri(self._stream_uri()),
+            "GetVideoEncoderConfigurations": lambda: messages.encoder_configurations(self.streams),
+            "GetVideoEncoderConfiguration": lambda: self._get_encoder(call),
+            "SetVideoEncoderConfiguration": lambda: self._set_encoder(call),
+        }
+        if operation not in answers:
+            return messages.fault("Receiver", "ActionNotSupported", f"No {operation} here")
+        return answers[operation]()
 
     def _stream_uri(self) -> str:
         parts = urllib.parse.urlsplit(self._uri)
@@ -177,6 +168,12 @@ class OnvifDevice:
 
     def _stream_of(self, encoder: str | None) -> Stream | None:
         return next((each for each in self.streams if messages.encoder_token(each) == encoder), None)
+
+    def _get_encoder(self, call: ET.Element) -> str:
+        stream = self._stream_of(call.findtext(f"{_MEDIA}ConfigurationToken"))
+        if stream is None:
+            return messages.fault("Sender", "NoConfig", "No such configuration")
+        return messages.encoder_configuration(stream)
 
     def _set_encoder(self, call: ET.Element) -> str:
         configuration = call.find(f"{_MEDIA}Configuration")
@@ -198,7 +195,7 @@ class OnvifDevice:
         said = {tag: token.findtext(f"{_WSSE}{tag}") or "" for tag in ("Username", "Password", "Nonce")}
         created = token.findtext(f"{_WSU}Created") or ""
         try:
-            at = datetime.fromisoformat(created.replace("Z", "+00:00"))
+            at = datetime.fromisoformat(created)
             nonce = base64.b64decode(said["Nonce"], validate=True)
         except (ValueError, binascii.Error):
             return False

@@ -129,8 +129,8 @@ def profiles(streams: tuple[Stream, ...]) -> str:
         listed += _encoder("tt:VideoEncoderConfiguration", stream)
         if stream.audio:
             listed += (
-                '<tt:AudioEncoderConfiguration token="sound"><tt:Name>sound</tt:Name><tt:UseCount>1</tt:UseCount>'
-                f"<tt:Encoding>{stream.audio}</tt:Encoding><tt:Bitrate>64</tt:Bitrate>"
+                '<tt:AudioEncoderConfiguration token="sound"><tt:Name>sound</tt:Name>'
+                f"<tt:UseCount>1</tt:UseCount><tt:Encoding>{stream.audio}</tt:Encoding><tt:Bitrate>64</tt:Bitrate>"
                 "<tt:SampleRate>8</tt:SampleRate><tt:Multicast><tt:Address><tt:Type>IPv4</tt:Type>"
                 "</tt:Address><tt:Port>0</tt:Port><tt:TTL>0</tt:TTL><tt:AutoStart>false</tt:AutoStart>"
                 "</tt:Multicast><tt:SessionTimeout>PT60S</tt:SessionTimeout></tt:AudioEncoderConfiguration>"

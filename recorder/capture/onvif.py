@@ -16,7 +16,7 @@ import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import requests
 import zeep
@@ -75,19 +75,19 @@ class _CameraTransport(Transport):
         if login:
             # Sent only to a camera that asks for HTTP digest besides, or instead of, WS-Security.
             session.auth = HTTPDigestAuth(*login)
-        super().__init__(timeout=_TIMEOUT_S, operation_timeout=_TIMEOUT_S, session=session)
+        super().__init__(timeout=_TIMEOUT_S, operation_timeout=_TIMEOUT_S, session=session)  # type: ignore[no-untyped-call]
         self.status = 0
 
     def post(self, address: str, message: Any, headers: Any) -> Any:
         self.status = 0
-        response = super().post(address, message, headers)
+        response = super().post(address, message, headers)  # type: ignore[no-untyped-call]
         self.status = response.status_code
         return response
 
     def load(self, url: str) -> bytes:
         if urllib.parse.urlsplit(url).scheme in {"http", "https"}:
             raise OSError(f"{url} is not among the installed WSDL files")
-        content: bytes = super().load(url)
+        content: bytes = super().load(url)  # type: ignore[no-untyped-call]
         return content
 
 
@@ -108,7 +108,7 @@ class Camera:
     def close(self) -> None:
         self._transport.session.close()
 
-    def __enter__(self) -> Camera:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -215,17 +215,23 @@ class Camera:
         profiles, reported = [], None
         for found in self._call(self._media, "GetProfiles") or ():
             profile = _profile(found)
-            try:
-                uri, other = reachable_uri(self._stream_uri(profile.token), self.host)
-            except (OnvifError, ValueError, AttributeError):
-                uri = other = None  # a profile without a stream, as those for analytics are
+            uri, other = self._stream_uri(profile.token)
             reported = reported or other
             profiles.append(profile.model_copy(update={"uri": uri}))
         return tuple(profiles), reported
 
-    def _stream_uri(self, token: str) -> str:
+    def _stream_uri(self, token: str) -> tuple[str | None, str | None]:
+        """See `reachable_uri`; nothing of a profile without a stream, as those for analytics are."""
         setup = {"Stream": "RTP-Unicast", "Transport": {"Protocol": "RTSP"}}
-        return str(self._call(self._media, "GetStreamUri", StreamSetup=setup, ProfileToken=token).Uri)
+        try:
+            media = self._call(self._media, "GetStreamUri", StreamSetup=setup, ProfileToken=token)
+            return reachable_uri(str(media.Uri), self.host)
+        except OnvifError as error:
+            if error.failure not in {Failure.FAULTY, Failure.NOT_ONVIF}:
+                raise
+        except (ValueError, AttributeError):
+            pass
+        return None, None
 
     # --- SOAP
 

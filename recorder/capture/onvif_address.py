@@ -98,7 +98,7 @@ class OnvifAddress:
         self._fresh = Freshness()
         self._stream: CameraAddress | None = None
         self._told = ""
-        self._error: CameraError | None = None
+        self._failure = ("the camera was not asked", False)
         self.device: Device | None = None
         self.choice: Choice | None = None
 
@@ -120,7 +120,7 @@ class OnvifAddress:
         if self._fresh.is_due(monotonic_us()):
             self._resolve()
         if self._stream is None:
-            raise self._error or CameraError("the camera was not asked", cause=GapCause.CAMERA_UNREACHABLE)
+            raise self._error()
         try:
             container = self._stream.open()
         except CameraError:
@@ -142,18 +142,22 @@ class OnvifAddress:
         self.device = answer.device or self.device
         if answer.choice is None or answer.choice.profile.uri is None:
             self._fresh.failed(monotonic_us())
-            refused = answer.failure is Failure.REFUSED
-            self._error = CameraError(answer.message, cause=GapCause.CAMERA_UNREACHABLE, refused=refused)
-            if self._stream is None or refused:
-                raise self._error
-            get_logger().warning(
-                "camera does not tell its stream; trying the last one", reason=answer.message
-            )
+            self._failure = (answer.message, answer.failure is Failure.REFUSED)
+            if self._stream is None or answer.failure is Failure.REFUSED:
+                raise self._error()
+            if answer.message != self._told:
+                self._told = answer.message
+                log = get_logger(camera=str(self))
+                log.warning("camera does not tell its stream; the last one is tried", reason=answer.message)
             return
         self._fresh.answered(monotonic_us())
         self.choice = answer.choice
         self._stream = CameraAddress(answer.choice.profile.uri, self._credentials)
         self._tell(answer, answer.choice)
+
+    def _error(self) -> CameraError:
+        detail, refused = self._failure
+        return CameraError(detail, cause=GapCause.CAMERA_UNREACHABLE, refused=refused)
 
     def _listens(self) -> bool:
         """Cheap, and so asked before a child is started."""

@@ -9,7 +9,7 @@ import re
 import urllib.parse
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from recorder.errors import ProtokolError
 from recorder.logging import redact
@@ -43,7 +43,8 @@ class OnvifError(ProtokolError):
 
 
 class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    # An error that quotes its input would quote a password.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
 class Profile(_Value):
@@ -113,7 +114,7 @@ class Question(_Value):
 
     host: str
     user: str | None = None
-    password: str | None = None
+    password: str | None = Field(None, repr=False)
     record: bool = False
 
 
