@@ -68,7 +68,10 @@ def agent_run(room: str, json_logs: bool) -> None:
 @click.argument("room")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def agent_probe(room: str, as_json: bool) -> None:
-    """Open the cameras of ROOM for three seconds and say what they send; exit code 1 when one does not."""
+    """Open the cameras of ROOM for three seconds and say what they send; exit code 1 when one does not.
+
+    An `onvif:` camera is asked as at the start of a recording: a GOP of more than two seconds is shortened.
+    """
     settings = load_settings()
     configure_logging()
     results = {
@@ -99,5 +102,6 @@ def _probe(camera: Camera, secrets_dir: Path | None) -> dict[str, Any]:
     try:
         seen = probe(address, _PROBE_S)
     except CameraError as error:
-        return {"url": str(address), "error": str(error)}
-    return {"url": str(address), "open_s": round(time.monotonic() - began - _PROBE_S, 2), **seen}
+        return {"url": str(address), **address.facts(), "error": str(error)}
+    open_s = round(time.monotonic() - began - _PROBE_S, 2)
+    return {"url": str(address), "open_s": open_s, **address.facts(), **seen}

@@ -129,6 +129,9 @@ class Address(Protocol):
     def open(self) -> InputContainer:
         """Connects and reads until the streams are known. Raises CameraError."""
 
+    def facts(self) -> dict[str, Any]:
+        """What is known of the camera besides what it sends, for people; no password."""
+
 
 class CameraAddress:
     """An RTSP URL and the credentials for it, which never reach a log."""
@@ -165,6 +168,9 @@ class CameraAddress:
             return av.open(self._url, options=options, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
         except (av.FFmpegError, OSError) as error:
             raise CameraError.of(error) from error
+
+    def facts(self) -> dict[str, Any]:
+        return {}
 
 
 class CameraError(Exception):

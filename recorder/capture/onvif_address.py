@@ -11,11 +11,21 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from av.container import InputContainer
 
 from recorder.capture.camera import CameraAddress, CameraError, split_credentials
-from recorder.capture.onvif_device import Answer, Choice, Device, Failure, Question, shown, split_host
+from recorder.capture.onvif_device import (
+    Answer,
+    Choice,
+    Device,
+    Failure,
+    GopChange,
+    Question,
+    shown,
+    split_host,
+)
 from recorder.host_clock import monotonic_us
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND
 from recorder.logging import get_logger
@@ -99,8 +109,9 @@ class OnvifAddress:
         self._stream: CameraAddress | None = None
         self._told = ""
         self._failure = ("the camera was not asked", False)
-        self.device: Device | None = None
-        self.choice: Choice | None = None
+        self._device: Device | None = None
+        self._choice: Choice | None = None
+        self._gop: GopChange | None = None
 
     def __str__(self) -> str:
         return f"onvif {self._host}"
@@ -113,7 +124,7 @@ class OnvifAddress:
 
     @property
     def clock_error_ms(self) -> float | None:
-        return self.device.clock_error_ms if self.device else None
+        return self._device.clock_error_ms if self._device else None
 
     def open(self) -> InputContainer:
         """Asks the camera for its stream if that is due, and opens it. Raises CameraError."""
@@ -129,6 +140,23 @@ class OnvifAddress:
         self._fresh.doubtful = False
         return container
 
+    def facts(self) -> dict[str, Any]:
+        """Of the last time that the camera was asked; nothing before."""
+        device, choice, gop = self._device, self._choice, self._gop
+        if device is None:
+            return {}
+        known: dict[str, Any] = {
+            "model": device.model,
+            "clock_error_ms": device.clock_error_ms,
+            "clock_uncertainty_ms": device.clock_uncertainty_ms,
+        }
+        if choice:
+            known["profile"] = choice.profile.name or choice.profile.token
+            known["why"] = choice.reason
+            known["stream"] = shown(choice.profile.uri or "")
+            known["gop_frames"] = gop.after if gop else choice.profile.gop_frames
+        return known
+
     def _resolve(self) -> None:
         """The stream is the camera's present one afterwards. Where that cannot be learnt, the old one is
         tried; without one, raises CameraError.
@@ -139,7 +167,7 @@ class OnvifAddress:
             self._fresh.failed(monotonic_us())
             return
         answer = ask(self._question)
-        self.device = answer.device or self.device
+        self._device = answer.device or self._device
         if answer.choice is None or answer.choice.profile.uri is None:
             self._fresh.failed(monotonic_us())
             self._failure = (answer.message, answer.failure is Failure.REFUSED)
@@ -151,7 +179,7 @@ class OnvifAddress:
                 log.warning("camera does not tell its stream; the last one is tried", reason=answer.message)
             return
         self._fresh.answered(monotonic_us())
-        self.choice = answer.choice
+        self._choice, self._gop = answer.choice, answer.gop
         self._stream = CameraAddress(answer.choice.profile.uri, self._credentials)
         self._tell(answer, answer.choice)
 
