@@ -108,13 +108,13 @@ def _camera(found: Found, login: tuple[str, str] | None) -> dict[str, Any]:
         "hardware": found.hardware,
         # Who answers a call for cameras is one, whatever it says then.
         "found": bool(found.name or found.hardware) or not absent,
-        **_told(answer),
+        **_told(answer, password),
         "chosen": chosen,
         "problem": problem,
     }
 
 
-def _told(answer: Answer) -> dict[str, Any]:
+def _told(answer: Answer, password: str | None) -> dict[str, Any]:
     from recorder.capture.onvif_device import Device  # noqa: PLC0415 only here
 
     device = answer.device or Device(host="")
@@ -125,19 +125,23 @@ def _told(answer: Answer) -> dict[str, Any]:
         "clock_error_ms": device.clock_error_ms,
         "clock_uncertainty_ms": device.clock_uncertainty_ms,
         "needs_password": device.locked,
-        "profiles": [_profile(profile) for profile in device.profiles],
+        "profiles": [_profile(profile, password) for profile in device.profiles],
     }
 
 
-def _profile(profile: Profile) -> dict[str, Any]:
+def _profile(profile: Profile, password: str | None) -> dict[str, Any]:
     from recorder.capture.onvif_device import shown  # noqa: PLC0415 only here
 
-    return {**profile.model_dump(exclude={"encoder"}), "uri": shown(profile.uri) if profile.uri else None}
+    return {
+        **profile.model_dump(exclude={"encoder"}),
+        "uri": shown(profile.uri, password) if profile.uri else None,
+    }
 
 
 def _lines(camera: dict[str, Any]) -> list[str]:
-    name = " ".join(filter(None, (camera["manufacturer"], camera["model"] or camera["hardware"])))
-    lines = [f"{camera['host']}  {name or camera['name'] or 'model unknown'}"]
+    name = " ".join(filter(None, (camera["manufacturer"], camera["model"])))
+    name = name or camera["name"] or camera["hardware"] or "model unknown"
+    lines = [f"{camera['host']}  {name}"]
     if camera["firmware"]:
         lines[0] += f", firmware {camera['firmware']}"
     if camera["clock_error_ms"] is not None:

@@ -130,8 +130,9 @@ def onvif(
     discoverable: bool,
 ) -> None:
     """Be the ONVIF device of the camera at STREAM_URI, until Ctrl-C; prints READY and its address."""
-    from simulator.onvif import OnvifDevice, OnvifFaults, Stream  # noqa: PLC0415 -- only here
+    from simulator.onvif import OnvifDevice, OnvifFaults  # noqa: PLC0415 -- only here
     from simulator.onvif_discovery import DiscoveryResponder  # noqa: PLC0415 -- only here
+    from simulator.onvif_messages import Stream  # noqa: PLC0415 -- only here
 
     device = OnvifDevice(
         stream_uri,

@@ -158,7 +158,7 @@ class Camera:
                 Configuration=configuration,
                 ForcePersistence=True,
             )
-            after = self._encoder(profile.encoder).H264.GovLength
+            after = self._encoder(profile.encoder).H264.GovLength or before
         except OnvifError as error:
             refusal = str(error)
         except (AttributeError, TypeError):

@@ -153,7 +153,7 @@ class OnvifAddress:
         if choice:
             known["profile"] = choice.profile.name or choice.profile.token
             known["why"] = choice.reason
-            known["stream"] = shown(choice.profile.uri or "")
+            known["stream"] = shown(choice.profile.uri or "", self._question.password)
             known["gop_frames"] = gop.after if gop else choice.profile.gop_frames
         return known
 
@@ -198,7 +198,8 @@ class OnvifAddress:
     def _tell(self, answer: Answer, choice: Choice) -> None:
         """Once for each thing that is told."""
         profile, gop, device = choice.profile, answer.gop, answer.device or Device(host=self._host)
-        told = json.dumps([profile.model_dump(), gop and gop.model_dump(), device.reported_host])
+        long_gop = gop is not None and gop.after > gop.asked
+        told = json.dumps([profile.token, profile.uri, device.reported_host, long_gop])
         if told == self._told:
             return
         self._told = told
@@ -209,14 +210,14 @@ class OnvifAddress:
             profile=profile.name or profile.token,
             picture=profile.picture,
             why=choice.reason,
-            stream=shown(profile.uri or ""),
+            stream=shown(profile.uri or "", self._question.password),
             clock_error_ms=device.clock_error_ms,
         )
         if device.reported_host:
             log.info(
                 "camera names another host in its stream's address; it is not used", host=device.reported_host
             )
-        if gop and gop.after > gop.asked:
+        if gop and long_gop:
             log.warning("camera keeps its long GOP", frames=gop.after, asked=gop.asked, reason=gop.refusal)
         elif gop:
             log.info("camera's GOP is shorter now", frames=gop.after, before=gop.before)

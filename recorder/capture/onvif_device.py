@@ -205,9 +205,12 @@ def reachable_uri(uri: str, host: str) -> tuple[str, str | None]:
     return urllib.parse.urlunsplit(parts._replace(netloc=netloc)), reported
 
 
-def shown(uri: str) -> str:
-    """`uri` for logs and people: without what may be a password, wherever it stands."""
-    return _PATH_SECRET.sub(r"\1***", redact(uri))
+def shown(uri: str, password: str | None = None) -> str:
+    """`uri` for logs and people: without what may be a password or is this one, wherever it stands."""
+    text = _PATH_SECRET.sub(r"\1***", redact(uri))
+    for secret in filter(None, (password, urllib.parse.quote(password or "", safe=""))):
+        text = text.replace(secret, "***")
+    return text
 
 
 def clock_error(camera_us: int, sent_us: int, received_us: int) -> tuple[float, float]:

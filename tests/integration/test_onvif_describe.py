@@ -15,7 +15,8 @@ import pytest
 from recorder.capture.onvif import Camera, describe
 from recorder.capture.onvif_address import ask
 from recorder.capture.onvif_device import Failure, GopChange, OnvifError, Question, choose_profile
-from simulator.onvif import OnvifDevice, OnvifFaults, Stream
+from simulator.onvif import OnvifDevice, OnvifFaults
+from simulator.onvif_messages import Stream
 
 USER, PASSWORD = "viewer", "s3cret/pässw0rd"
 CAMERA_OWN_ADDRESS = "rtsp://192.0.2.64:8554/108"

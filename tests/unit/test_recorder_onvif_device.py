@@ -132,6 +132,11 @@ def test_no_password_of_a_stream_is_shown(uri: str, text: str) -> None:
     assert shown(uri) == text
 
 
+def test_the_cameras_own_password_is_not_shown_in_any_form() -> None:
+    assert shown("rtsp://h/viewer/s3/cret", "s3/cret") == "rtsp://h/viewer/***"
+    assert shown("rtsp://h/viewer/s3%2Fcret", "s3/cret") == "rtsp://h/viewer/***"
+
+
 def test_a_question_shows_no_password() -> None:
     assert "secret" not in repr(Question(host="cam", user="u", password="secret"))
     with pytest.raises(ValueError) as told:
