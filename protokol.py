@@ -18,6 +18,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("simulator.demo:demo", "Simulated rooms, agents, server and retention, all at once."),
     "rooms check": ("recorder.rooms_cli:rooms_check", "Check a rooms file."),
     "rooms hours": ("recorder.rooms_cli:rooms_hours", "Recording windows of a room on a date."),
+    "rooms discover": ("recorder.discover_cli:rooms_discover", "Cameras of this network, by ONVIF."),
     "agent enroll": ("archive.cli:agent_enroll", "Make a room's key and token (on the server)."),
     "agent run": ("recorder.cli:agent_run", "Record a room and ship its segments."),
     "agent probe": ("recorder.cli:agent_probe", "Open a room's cameras and say what they send."),

@@ -9,13 +9,14 @@
 #   libatomic1                what drives the browser in the tests is linked against it
 #   nodejs npm                front-end files
 #   systemd                   systemd-analyze checks the units
+#   iproute2                  cameras are looked for in a network of the test's own
 set -euo pipefail
 
 PACKAGES=(
   python3.11 python3.11-venv
   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
-  ffmpeg chromium fonts-dejavu-core libatomic1 systemd
+  ffmpeg chromium fonts-dejavu-core libatomic1 systemd iproute2
 )
 # A Node.js of another origin is as good; Debian's npm would clash with it.
 command -v node >/dev/null && command -v npm >/dev/null || PACKAGES+=(nodejs npm)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from recorder.capture.camera import Address, CameraAddress
+from recorder.capture.onvif_address import OnvifAddress
 from recorder.configuration import ConfigurationStore
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.heartbeat import HEARTBEAT_S, Heartbeat, report
@@ -27,10 +28,10 @@ from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from recorder.keyfile import AgentKey
 from recorder.logging import bind, get_logger
 from recorder.manifest import GapCause
+from recorder.room_microphone import RoomMicrophone
 from recorder.rooms import Camera, RoomConfiguration
 from recorder.sd_notify import notify
 from recorder.shipper import Shipper
-from recorder.room_microphone import RoomMicrophone
 from recorder.skews import Skews
 from recorder.source import SourceHardware, SourceRecorder
 from recorder.spool import Spool
@@ -82,20 +83,22 @@ def share_one_heap() -> None:
 
 
 def camera_address(camera: Camera, secrets_dir: Path | None) -> Address:
-    """The camera's URL with the credentials that its configuration names.
+    """The camera's URL or ONVIF host with the credentials that its configuration names.
 
-    Raises ConfigurationError that names the camera.
+    Raises ConfigurationError that names the camera. No camera is asked yet.
     """
-    if camera.url is None:
-        raise ConfigurationError(
-            f"camera {camera.name}: `onvif` is not supported yet; give its `url: rtsp://…` instead"
-        )
+
+    def address(credentials: str | None) -> Address:
+        if camera.onvif is not None:
+            return OnvifAddress(camera.onvif, credentials)
+        return CameraAddress(camera.url or "", credentials)
+
     if camera.credentials is None:
-        return CameraAddress(camera.url, None)
+        return address(None)
     directory = secrets_dir or Path(os.environ.get("CREDENTIALS_DIRECTORY", ""))
     path = directory / camera.credentials
     try:
-        return CameraAddress(camera.url, path.read_text(encoding="utf-8"))
+        return address(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise ConfigurationError(

@@ -72,6 +72,8 @@ def agent_probe(room: str, as_json: bool) -> None:
     """Open the cameras of ROOM for three seconds and its microphone for one, and say what they send.
 
     The sound devices of this host are listed too. Exit code 1 when one of the room's does not send.
+
+    An `onvif:` camera is asked as at the start of a recording: a GOP of more than two seconds is shortened.
     """
     settings = load_settings()
     configure_logging()
@@ -131,5 +133,6 @@ def _probe(camera: Camera, secrets_dir: Path | None) -> dict[str, Any]:
     try:
         seen = probe(address, _PROBE_S)
     except CameraError as error:
-        return {"url": str(address), "error": str(error)}
-    return {"url": str(address), "open_s": round(time.monotonic() - began - _PROBE_S, 2), **seen}
+        return {"url": str(address), **address.facts(), "error": str(error)}
+    open_s = round(time.monotonic() - began - _PROBE_S, 2)
+    return {"url": str(address), "open_s": open_s, **address.facts(), **seen}

@@ -63,7 +63,8 @@ def _check_url(text: str) -> str:
 
 
 def _check_host(text: str) -> str:
-    if not _HOST.fullmatch(text):
+    form = _HOST.fullmatch(text)
+    if not form or not 0 < int((form[2] or ":80")[1:]) <= _MAX_PORT:
         raise ValueError(f"{text!r} is no host; write the camera's name or address, as in 10.1.8.20:8000")
     return text
 

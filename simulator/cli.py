@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -128,6 +130,45 @@ def microphone(device: str, ppm: float) -> None:
                 click.echo(f"error: {error}")
             else:
                 click.echo("ok")
+@simulator.command()
+@click.argument("stream_uri")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where it listens.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
+@click.option("--user", default="viewer", show_default=True, help="Who may ask…")
+@click.option("--password", envvar="PROTOKOL_SIMULATOR_PASSWORD", default="", help="…and the password.")
+@click.option("--gop", default=25, show_default=True, help="Frames from keyframe to keyframe, as it tells.")
+@click.option("--clock", "clock_offset_s", default=0.0, help="Its clock minus the true one, in seconds.")
+@click.option("--discoverable", is_flag=True, help="Answer calls for cameras (not on loopback).")
+def onvif(
+    stream_uri: str,
+    address: str,
+    port: int,
+    user: str,
+    password: str,
+    gop: int,
+    clock_offset_s: float,
+    *,
+    discoverable: bool,
+) -> None:
+    """Be the ONVIF device of the camera at STREAM_URI, until Ctrl-C; prints READY and its address."""
+    from simulator.onvif import OnvifDevice, OnvifFaults  # noqa: PLC0415 -- only here
+    from simulator.onvif_discovery import DiscoveryResponder  # noqa: PLC0415 -- only here
+    from simulator.onvif_messages import Stream  # noqa: PLC0415 -- only here
+
+    device = OnvifDevice(
+        stream_uri,
+        user=user,
+        password=password,
+        host=address,
+        port=port,
+        streams=(Stream("main", 1280, 720, gop_frames=gop), Stream("sub", 640, 360, gop_frames=gop)),
+        faults=OnvifFaults(clock_offset_s=clock_offset_s),
+    )
+    with device, contextlib.ExitStack() as stack:
+        if discoverable:
+            stack.enter_context(DiscoveryResponder(device.service_address, address))
+        click.echo(f"READY {device.address}")
+        threading.Event().wait()
 
 
 # `clock -3600` is a number, not an option.

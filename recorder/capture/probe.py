@@ -7,10 +7,10 @@ from typing import Any
 
 import av
 
-from recorder.capture.camera import CameraAddress, CameraError
+from recorder.capture.camera import Address, CameraError
 
 
-def probe(address: CameraAddress, seconds: float) -> dict[str, Any]:
+def probe(address: Address, seconds: float) -> dict[str, Any]:
     """Reads for that long. Raises CameraError."""
     container = address.open()
     try:

@@ -209,6 +209,7 @@ WHAT_THE_AGENT_DOES = """
     import av, httpx, numpy, structlog, apscheduler.schedulers.background
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     import recorder.manifest, recorder.rooms, recorder.settings
+    import recorder.capture.onvif  # as its child does
 
     # How far the clock can be trusted: refused, the agent would mark all footage as estimated.
     assert ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref((ctypes.c_byte * 512)())) >= 0

@@ -34,8 +34,6 @@ def test_what_is_wrong_with_a_camera_names_it(tmp_path):
     (tmp_path / "cam-door").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match=r"camera door: .*not text"):
         camera_address(named, tmp_path)
-    with pytest.raises(ConfigurationError, match="camera door: `onvif` is not supported yet"):
-        camera_address(Camera(name="door", onvif="cam.example"), tmp_path)
 
 
 def test_a_full_inbox_drops_whole_until_it_was_emptied_and_says_so():

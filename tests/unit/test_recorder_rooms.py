@@ -164,6 +164,7 @@ def test_scalars_are_the_text_that_stands_there() -> None:
         ({"cameras": '[{url: "rtsp://c:99999/1"}]'}, 9, "rooms[0].cameras[0].url", "rtsp://host/path"),
         ({"cameras": '[{url: "rtsp://[/1"}]'}, 9, "rooms[0].cameras[0].url", "rtsp://host/path"),
         ({"cameras": '[{onvif: "http://x"}]'}, 9, "rooms[0].cameras[0].onvif", "is no host"),
+        ({"cameras": '[{onvif: "cam:99999"}]'}, 9, "rooms[0].cameras[0].onvif", "is no host"),
         ({"microphone": "{device: x, channels: 0}"}, 10, "rooms[0].microphone.channels", "greater than"),
         ({"microphone": "{device: 1000}"}, 10, "rooms[0].microphone.device", "its name or its number"),
         ({"microphone": '{device: " "}'}, 10, "rooms[0].microphone.device", "its name or its number"),
