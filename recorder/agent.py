@@ -73,11 +73,11 @@ def camera_address(camera: Camera, secrets_dir: Path | None) -> CameraAddress:
             f"camera {camera.name}: `onvif` is not supported yet; give its `url: rtsp://…` instead"
         )
     if camera.credentials is None:
-        return CameraAddress(camera.url, None)
+        return CameraAddress(camera.url, None, camera.transport)
     directory = secrets_dir or Path(os.environ.get("CREDENTIALS_DIRECTORY", ""))
     path = directory / camera.credentials
     try:
-        return CameraAddress(camera.url, path.read_text(encoding="utf-8"))
+        return CameraAddress(camera.url, path.read_text(encoding="utf-8"), camera.transport)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise ConfigurationError(

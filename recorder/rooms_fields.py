@@ -74,6 +74,12 @@ def _check_secret_name(text: str) -> str:
     return text
 
 
+def _check_transport(value: Any) -> Any:
+    if value not in ("tcp", "udp"):
+        raise ValueError(f"{str(value)[:20]!r} is no way to fetch a stream; write tcp (the usual) or udp")
+    return value
+
+
 def _check_window(text: str) -> str:
     hours_notation.window_minutes(text)
     return text.strip()
@@ -110,6 +116,7 @@ Label = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_check
 TimeZone = Annotated[str, AfterValidator(_check_zone)]
 CameraUrl = Annotated[str, AfterValidator(_check_url)]
 Host = Annotated[str, AfterValidator(_check_host)]
+Transport = Annotated[Literal["tcp", "udp"], BeforeValidator(_check_transport)]
 SecretName = Annotated[str, AfterValidator(_check_secret_name)]
 
 DayWindows = Annotated[

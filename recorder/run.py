@@ -150,6 +150,8 @@ class Run:
     def video(self, packet: Any, pts: int, dts: int, duration: float, *, keyframe: bool) -> None:
         """Ticks of VIDEO_TIMESCALE, `duration` expected until the next one."""
         media_us = pts * _VIDEO_TICK_US
+        if media_us < self.start_media_us:
+            return  # shown before the run's first keyframe: it refers to what was not recorded
         utc_us = self._clock.utc_us(media_us)
         self._utc_offset_us = utc_us - media_us
         action = self._segmenter.video(utc_us, media_us, keyframe=keyframe)
@@ -164,8 +166,6 @@ class Run:
             raise MediaError("a segment must begin with a keyframe")
         if segment.last_video_ticks < 0:
             segment.last_video_ticks = dts - self._origin - 1
-        elif pts * _VIDEO_TICK_US < self.start_media_us:
-            return  # shown before the run's first keyframe: it refers to what was not recorded
         dts = max(dts - self._origin, segment.last_video_ticks + 1)
         segment.last_video_ticks = dts
         packet.dts = dts

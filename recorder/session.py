@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from recorder.capture.camera import Opened
+from recorder.capture.decoding import codec_name, why_no_sound
 from recorder.capture.muxer import VIDEO_TIMESCALE
 from recorder.capture.parameters import parameter_sets
+from recorder.capture.reordering import complete
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
@@ -71,9 +73,8 @@ class Session:
         """Raises MediaError for a camera that offers no picture, or one that cannot be kept."""
         if opened.video is None:
             raise MediaError("the camera offers no picture")
-        if opened.video.codec_context.name not in ("h264", "hevc"):
-            name = opened.video.codec_context.name
-            raise MediaError(f"the camera sends {name} video; set it to H.264 or H.265")
+        if codec_name(opened.video) not in ("h264", "hevc"):
+            raise MediaError(f"the camera sends {codec_name(opened.video)} video; set it to H.264 or H.265")
         if opened.video.time_base is None or opened.video.time_base.denominator != VIDEO_TIMESCALE:
             raise MediaError(f"the camera counts pictures by {opened.video.time_base}, not by 1/90000 s")
         self.opened_us = opened_us
@@ -85,7 +86,10 @@ class Session:
         self._video = _Track(opened.video.index, _VIDEO_TICK_US, TrackTimeline())
         self._audio: _Track | None = None
         self._sound: SoundSource | None = None
-        if opened.audio is not None and opened.audio.time_base is not None:
+        self._why_silent = why_no_sound(opened.audio)
+        if opened.audio is not None and self._why_silent:
+            self._log.error("sound is not recorded", reason=self._why_silent)
+        elif opened.audio is not None and opened.audio.time_base is not None:
             timescale = opened.audio.time_base.denominator
             context = opened.audio.codec_context
             copied = context.name == "aac" and bool(context.extradata)
@@ -136,6 +140,9 @@ class Session:
         if arrival_us - held[0][1] < _HOLD_US:
             return
         self._held = None
+        pictures = [each for each, _ in held if each.stream_index == self._video.index]
+        for each, times in zip(pictures, complete([(p.pts, p.dts) for p in pictures]), strict=True):
+            each.pts, each.dts = times
         for each, at_us in held:
             if each.stream_index == self._video.index and each.pts is not None:
                 self._clock.observe(each.pts * _VIDEO_TICK_US, at_us)
@@ -280,7 +287,7 @@ class Session:
         self._run_clock = RunClock(self._clock, wall_offset_us)
         self._run = Run(run_terms, self._ledger, self._run_clock, self._codec, keyframe, pts, self._sound)
         # Inside a run only sound can be missing.
-        self._ledger.note(start_us, GapCause.MICROPHONE_LOST, self._why_silent(), [Track.AUDIO])
+        self._ledger.note(start_us, GapCause.MICROPHONE_LOST, self._why_silent, [Track.AUDIO])
         self._log = self._log.bind(run=self._run.id)
         self._log.info("run begins", codec=self._codec, version=run_terms.configuration_version)
 
@@ -293,9 +300,6 @@ class Session:
         closing, self._closing = self._closing, None
         if closing:
             closing.finish()
-
-    def _why_silent(self) -> str:
-        return "" if self._sound else "the camera offers no sound"
 
     def _clock_statement(self) -> ClockStatement:
         uncertainty_us, estimated = self._terms.trust()

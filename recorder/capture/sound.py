@@ -21,7 +21,8 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
-from recorder.capture.muxer import Template, UnsupportedMediaError
+from recorder.capture.decoding import SoundDecoder
+from recorder.capture.muxer import Template
 
 ENCODED_RATE = 48_000
 AAC_FRAME_SAMPLES = 1024
@@ -29,6 +30,8 @@ _BIT_RATE = 64_000
 # A hole shorter than this is a late packet; a longer one is a hole in the recording as well.
 _HOLE_TICKS = ENCODED_RATE * 60 // 1000
 _SILENCE_DBFS = -120.0
+# Letter of array.array, and what makes 32768 of full scale; the first plane speaks for all channels.
+_PEAK_FORMATS = {"s16": ("h", 1), "s16p": ("h", 1), "flt": ("f", 32768), "fltp": ("f", 32768)}
 
 
 class SoundEncoder:
@@ -37,22 +40,10 @@ class SoundEncoder:
     timescale = ENCODED_RATE
 
     def __init__(self, source: AudioStream) -> None:
-        """Raises UnsupportedMediaError for a codec that cannot be decoded."""
-        context = source.codec_context
-        try:
-            decoder = av.CodecContext.create(context.name, "r")
-        except (av.FFmpegError, ValueError) as error:
-            raise UnsupportedMediaError(f"the camera sends {context.name} sound, which is unknown") from error
-        if not isinstance(decoder, AudioCodecContext):
-            raise UnsupportedMediaError(f"the camera's sound track bears {context.name}")
-        self._decoder = decoder
-        self._decoder.sample_rate = context.sample_rate
-        self._decoder.layout = context.layout.name
-        if context.extradata:
-            self._decoder.extradata = context.extradata
+        self._decoder = SoundDecoder(source)
         self._resampler = AudioResampler("fltp", "mono", ENCODED_RATE, AAC_FRAME_SAMPLES)
         self._encoder = _encoder()
-        self._rate = context.sample_rate
+        self._rate = self._decoder.sample_rate
         self._samples = 0  # fed to the resampler, at the source's rate
         self._offset_ticks: int | None = None  # run ticks minus the encoder's own count
         self.peak = 0  # of 32768, since `take_peak_dbfs`
@@ -96,10 +87,12 @@ class SoundEncoder:
             yield packet
 
     def _note_peak(self, frame: AudioFrame) -> None:
-        if frame.format.name in ("s16", "s16p"):
-            samples = array.array("h", bytes(frame.planes[0])[: 2 * frame.samples])
-            loudest = max(samples)
-            self.peak = max(self.peak, loudest, -min(samples))
+        kind, scale = _PEAK_FORMATS.get(frame.format.name, ("", 0))
+        if kind:
+            channels = 1 if frame.format.is_planar else frame.layout.nb_channels
+            size = array.array(kind).itemsize * frame.samples * channels
+            samples = array.array(kind, bytes(frame.planes[0])[:size])
+            self.peak = max(self.peak, round(scale * max(samples)), -round(scale * min(samples)))
 
 
 def _encoder() -> AudioCodecContext:
