@@ -33,6 +33,7 @@ _HOLD_US = 300_000
 _REPORT_WITHIN_US = 15_000_000
 _VIDEO_TICK_US = US_PER_SECOND / VIDEO_TIMESCALE
 _DEFAULT_FRAME_TICKS = 3600
+_START_CODE = b"\0\0\1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ class Session:
         self._held: list[tuple[Any, int]] | None = []
         self._observing = False
         self._sound_waits_since_us = 0
-        self._sets = b""
+        # What the camera said of itself holds until a keyframe says more.
+        self._sets = parameter_sets(self._codec, self._extradata + _START_CODE)
         self._roll = False
         self._run: Run | None = None
         # A run whose picture has ended and whose sound may still be on its way, and its sound's shift.

@@ -112,7 +112,7 @@ def make_audio(spec: AudioSpec) -> AudioLoop | None:
 
 
 def _encode(kind: _Kind, rate: int, samples: sound.Samples) -> tuple[list[bytes], bytes]:
-    """One packet for each unit."""
+    """A packet for each unit, whatever the encoder makes of them."""
     context = av.CodecContext.create(kind.encoder, "w")
     if not isinstance(context, av.AudioCodecContext):
         raise MediaError(f"{kind.encoder} is not a codec of sound")
@@ -130,4 +130,8 @@ def _encode(kind: _Kind, rate: int, samples: sound.Samples) -> tuple[list[bytes]
         frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
         packets += context.encode(frame)
     packets += context.encode(None)
-    return [bytes(packet) for packet in packets], context.extradata or b""
+    coded = [bytes(packet) for packet in packets]
+    if not kind.delay:  # so many bits a sample, for ever: cut where we like
+        whole, unit_bytes = b"".join(coded), sum(map(len, coded)) * kind.unit_samples // len(pcm)
+        coded = [whole[at : at + unit_bytes] for at in range(0, len(whole), unit_bytes)]
+    return coded, context.extradata or b""
