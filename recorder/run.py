@@ -300,7 +300,7 @@ class Run:
         pieces = [Interval(start_us, end_us) for start_us, end_us in segment.sound]
         sound = [piece for each in pieces if (piece := each.intersection(bounds))]
         if self._current and self._current is not segment:
-            # Sound that came before the keyframe that ends its segment: it lies here, it is not missing there.
+            # Sound that came before the keyframe that ends this segment lies here: it is not missing there.
             over = [[max(s, segment.end_us), e] for s, e in segment.sound if e > segment.end_us]
             self._current.sound = over + self._current.sound
         self._ledger.commit(Finished(segment.part, segment.muxer.content, segment.end_us, sound))

@@ -14,7 +14,7 @@ from recorder.capture.camera import Opened
 from recorder.capture.decoding import codec_name, why_no_sound
 from recorder.capture.muxer import VIDEO_TIMESCALE
 from recorder.capture.parameters import parameter_sets
-from recorder.capture.reordering import complete
+from recorder.capture.reordering import Reordering
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
@@ -84,6 +84,7 @@ class Session:
         self._ledger = ledger
         self._terms = terms
         self._log = get_logger(source=source)
+        self._order = Reordering()
         self._video = _Track(opened.video.index, _VIDEO_TICK_US, TrackTimeline())
         self._audio: _Track | None = None
         self._sound: SoundSource | None = None
@@ -143,8 +144,9 @@ class Session:
             return
         self._held = None
         pictures = [each for each, _ in held if each.stream_index == self._video.index]
-        for each, times in zip(pictures, complete([(p.pts, p.dts) for p in pictures]), strict=True):
-            each.pts, each.dts = times
+        first_pts = self._order.learn([each.pts for each in pictures])
+        if pictures and pictures[0].pts is None:
+            pictures[0].pts = first_pts
         for each, at_us in held:
             if each.stream_index == self._video.index and each.pts is not None:
                 self._clock.observe(each.pts * _VIDEO_TICK_US, at_us)
@@ -180,9 +182,8 @@ class Session:
 
     def _process_video(self, packet: Any, arrival_us: int) -> None:
         track = self._video
-        dts = self._place(track, packet, arrival_us)
-        pts = packet.pts
-        pts = dts if pts is None else pts + track.shift
+        pts = self._place_picture(track, packet, arrival_us)
+        dts = self._order.decoded(pts)
         media_us = pts * _VIDEO_TICK_US
         if self._observing:
             self._clock.observe(media_us, arrival_us)
@@ -193,6 +194,8 @@ class Session:
         if run is not None:
             cadence = track.timeline.cadence_us
             duration = cadence / _VIDEO_TICK_US if cadence else _DEFAULT_FRAME_TICKS
+            if self._order.depth:
+                duration = self._order.frame_ticks or _DEFAULT_FRAME_TICKS
             run.video(packet, pts, dts, duration, keyframe=keyframe)
         if self._closing and media_us > self._closing_until_us:
             self._finish_closing()
@@ -214,18 +217,35 @@ class Session:
 
     def _place(self, track: _Track, packet: Any, arrival_us: int) -> int:
         """The packet's decoding time on the continuous time line, in its track's ticks."""
-        track.packets += 1
-        track.last_packet_us = arrival_us
-        timeline = track.timeline
-        if not timeline.reported and packet.has_sidedata("prft"):
-            timeline.report_seen()
+        self._see(track, packet, arrival_us)
         dts = packet.dts
         if dts is None:
             dts = packet.pts
         if dts is None:
             dts = 0 if track.last_dts is None else track.last_dts + 1
+        return self._follow(track, dts, arrival_us)
+
+    def _place_picture(self, track: _Track, packet: Any, arrival_us: int) -> int:
+        """As `_place`, the time of showing."""
+        self._see(track, packet, arrival_us)
+        pts = packet.pts
+        if pts is None:
+            pts = 0 if track.last_dts is None else track.last_dts + 1
+        if self._order.leads(pts):
+            return self._follow(track, pts, arrival_us, self._order.tolerance * track.tick_us)
+        return int(pts) + track.shift
+
+    def _see(self, track: _Track, packet: Any, arrival_us: int) -> None:
+        track.packets += 1
+        track.last_packet_us = arrival_us
+        if not track.timeline.reported and packet.has_sidedata("prft"):
+            track.timeline.report_seen()
+
+    def _follow(self, track: _Track, dts: int, arrival_us: int, tolerance_us: float = 0.0) -> int:
+        """The time line goes on over a step of the camera's."""
+        timeline = track.timeline
         track.last_dts = dts
-        step_us = timeline.step_us(dts * track.tick_us, arrival_us)
+        step_us = timeline.step_us(dts * track.tick_us, arrival_us, tolerance_us)
         if step_us > 0 and timeline.stood_still:
             # The report has put the track right: this is no step but the end of one.
             timeline.stood_still = False
@@ -251,6 +271,7 @@ class Session:
                 self._run_clock.shift_us -= shift * _VIDEO_TICK_US
         sound_shift = self._audio.shift if self._audio else 0
         self._video.shift = 0
+        self._order.move(-shift)
         if self._audio:
             self._audio.shift = 0
         self._roll = False

@@ -37,9 +37,9 @@ _INBOX_BURSTS = 30
 _BURST_NS = 180_000_000
 _WAITED_NS = 2_000_000
 _BURST_PACKETS = 200
-# What comes by UDP is read at once, because the kernel holds no more of it than net.core.rmem_max says (200 KB
-# as a rule, which a keyframe alone may fill). A packet that overtook others waits for them this long (us);
-# what is then still missing is lost.
+# What comes by UDP is read at once, because the kernel holds no more of it than net.core.rmem_max says
+# (200 KB as a rule, which a keyframe alone may fill). A packet that overtook others waits for them this
+# long (us); what is then still missing is lost.
 _UDP_OPTIONS = {"buffer_size": "4194304", "reorder_queue_size": "500", "max_delay": "100000"}
 # Not at first, when the recorder learns how late packets are.
 _BURSTS_AFTER_NS = 1_000_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -83,4 +84,4 @@ def probe(address: CameraAddress, seconds: float) -> dict[str, Any]:
 
 
 def _pairs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    return list(zip(numbers, numbers[1:], strict=False))
+    return list(itertools.pairwise(numbers))

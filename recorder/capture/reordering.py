@@ -1,34 +1,92 @@
-"""Decoding times of the pictures that come before FFmpeg knows the order of decoding.
+"""Pictures that are shown in another order than they are sent (B-frames): their decoding times.
 
-RTP tells when a picture is shown, not when it is decoded. FFmpeg finds that out, and leaves it open for
-the first picture, or with B-frames for the first few; a camera begins with just the keyframe that a
-recording may begin with. Pure.
+RTP tells when a picture is shown, not when it is decoded. FFmpeg guesses that, but leaves it open for the
+first pictures, which may bear the very keyframe that a recording begins with, and takes a pause or a step
+of the camera for another order. Here it follows from the showing times on the track's continuous time
+line: pictures are decoded at the sorted times of showing, late by as many pictures as wait for others.
+
+Pure; times in ticks.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from bisect import insort
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
-Times = tuple[int | None, int | None]
+# Of both standards: no picture waits for more.
+_MAX_DEPTH = 16
 
 
-def complete(times: Sequence[Times]) -> list[Times]:
-    """(shown, decoded) of a stream's first pictures, in the order of decoding, without the holes at their
-    beginning where what follows tells how to fill them; in ticks, and never shown before decoded.
+class Reordering:
+    """Give it each picture's time of showing, in the order of sending.
 
-    Decoding goes on by one picture's time a picture. A first picture of unknown time is shown one before
-    all others: that is right for a keyframe, which nothing but a whole recording would miss.
+    `depth`: how many pictures sent before another are shown after it, at most; 0 without B-frames, and
+    then each picture is decoded when it is shown. `frame_ticks`: usual distance of pictures, None at first.
     """
-    known = next((place for place, (_, decoded) in enumerate(times) if decoded is not None), None)
-    shown = sorted({at for at, _ in times if at is not None})
-    steps = [after - before for before, after in itertools.pairwise(shown)]
-    if not known or not steps:
-        return list(times)
-    frame, first = min(steps), times[known][1] or 0
-    filled: list[Times] = []
-    for place, (at, decoded) in enumerate(times):
-        due = first - (known - place) * frame if place < known else decoded
-        at_least = shown[0] - frame if at is None and place == 0 else at
-        filled.append((at_least, due if at_least is None or due is None else min(due, at_least)))
-    return filled
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.frame_ticks: int | None = None
+        self._waiting: list[int] = []
+        self._latest: deque[int] = deque(maxlen=_MAX_DEPTH)
+        self._first: int | None = None
+        self._highest: int | None = None
+        self._reach = 0
+
+    @property
+    def tolerance(self) -> int:
+        """By how much the distance of pictures that lead may differ from one to the next."""
+        return self._reach + (self.frame_ticks or 0) if self.depth else 0
+
+    def learn(self, shown: Sequence[int | None]) -> int | None:
+        """What a connection's first pictures tell. Returns when a first one of unknown time is shown: one
+        before all others, which is right for a keyframe.
+        """
+        known = [at for at in shown if at is not None]
+        for place, at in enumerate(known):
+            self._note(at, known[:place])
+        self._first = min(known, default=None)
+        steps = [after - before for before, after in pairwise(sorted(known)) if after > before]
+        self.frame_ticks = min(steps, default=None)
+        return min(known) - self.frame_ticks if self.frame_ticks else None
+
+    def leads(self, shown: int) -> bool:
+        """Whether the picture is shown after all before it, as those are that tell the passing of time; or
+        so long before the newest that time itself has gone back. Asked for each, with the camera's time.
+        """
+        highest = self._highest
+        leads = highest is None or shown > highest or not self.depth
+        if leads or shown < (highest or 0) - 2 * self.tolerance:
+            self._highest = shown
+            return True
+        return False
+
+    def decoded(self, shown: int) -> int:
+        """When the picture is decoded, not after it is shown. `shown`: on the continuous time line."""
+        waiting = self._waiting
+        self._note(shown, self._latest)
+        self._latest.append(shown)
+        insort(waiting, shown)
+        missing = self.depth + 1 - len(waiting)
+        if missing > 0:
+            first = waiting[0] if self._first is None else min(waiting[0], self._first)
+            return first - missing * (self.frame_ticks or 1)
+        due = waiting[0]
+        del waiting[: -self.depth or None]
+        if self.depth:
+            self.frame_ticks = waiting[0] - due or self.frame_ticks
+        return due
+
+    def move(self, ticks: int) -> None:
+        """The continuous time line was moved."""
+        self._waiting = [at + ticks for at in self._waiting]
+        self._latest = deque((at + ticks for at in self._latest), maxlen=_MAX_DEPTH)
+        self._first = None
+
+    def _note(self, shown: int, before: Iterable[int]) -> None:
+        later = [at for at in before if at > shown]
+        if later:
+            self.depth = max(self.depth, len(later))
+            self._reach = max(self._reach, max(later) - shown)
