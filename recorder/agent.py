@@ -90,8 +90,8 @@ def camera_address(camera: Camera, secrets_dir: Path | None) -> Address:
 
     def address(credentials: str | None) -> Address:
         if camera.onvif is not None:
-            return OnvifAddress(camera.onvif, credentials)
-        return CameraAddress(camera.url or "", credentials)
+            return OnvifAddress(camera.onvif, credentials, camera.transport)
+        return CameraAddress(camera.url or "", credentials, camera.transport)
 
     if camera.credentials is None:
         return address(None)

@@ -115,7 +115,8 @@ class MediaClock:
     @property
     def in_doubt(self) -> bool:
         """The latest arrivals tell of a stall or of media lost uncounted; which, will be known in half a
-        second at most. Until then media are better kept than placed."""
+        second at most. Until then media are better kept than placed.
+        """
         return self._doubt_since is not None
 
     @property

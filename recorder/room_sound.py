@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from recorder.capture.resampler import LineResampler
-from recorder.capture.sound import ENCODED_RATE, Pcm, SoundDecoder
 from recorder.capture.microphone_events import MicrophoneEvent, SoundBlock
+from recorder.capture.resampler import LineResampler
+from recorder.capture.sound import ENCODED_RATE, MonoDecoder, Pcm
 from recorder.instants import US_PER_SECOND
 from recorder.logging import get_logger
 from recorder.manifest import SyncStatement
@@ -92,7 +92,7 @@ class RoomSound:
         self._settling: deque[SoundBlock] | None = deque()
         self._settle_us = _SETTLE_US
         self._last_block_us = opened_us + _SETTLE_US
-        self._decoder: SoundDecoder | None = None
+        self._decoder: MonoDecoder | None = None
         self._camera_line: LineResampler | None = None
         self._backlog: deque[tuple[Any, int]] = deque()
 
@@ -179,7 +179,7 @@ class RoomSound:
 
     # --- the camera
 
-    def camera_opened(self, decoder: SoundDecoder | None) -> None:
+    def camera_opened(self, decoder: MonoDecoder | None) -> None:
         """A connection begins; None: it offers no sound."""
         self.camera_closed()
         self._decoder = decoder

@@ -39,6 +39,7 @@ from recorder.rooms_fields import (
     SoundDeviceName,
     Text,
     TimeZone,
+    Transport,
 )
 
 
@@ -79,17 +80,23 @@ class _Strict(BaseModel):
 
 
 class Camera(_Strict):
-    """One source of a room: an RTSP address, or the host of an ONVIF device that knows its own."""
+    """One source of a room: an RTSP address, or the host of an ONVIF device that knows its own.
+
+    `transport` carries its pictures: tcp through the connection that asks for them, udp beside it.
+    """
 
     name: RoomId = "main"
     url: CameraUrl | None = None
     onvif: Host | None = None
     credentials: SecretName | None = None
+    transport: Transport = "tcp"
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
         if (self.url is None) == (self.onvif is None):
             raise ValueError("a camera needs either `url` or `onvif`; give exactly one of them")
+        if self.transport == "udp" and self.url is not None and self.url.startswith("rtsps:"):
+            raise ValueError("rtsps:// keeps all in its one connection; remove `transport: udp`")
         return self
 
 

@@ -87,6 +87,12 @@ def _check_sound_device(value: Any) -> str | int:
     raise ValueError("is no sound device; write its name or its number, as `protokol agent probe` lists them")
 
 
+def _check_transport(value: Any) -> Any:
+    if value not in ("tcp", "udp"):
+        raise ValueError(f"{str(value)[:20]!r} is no way to fetch a stream; write tcp (the usual) or udp")
+    return value
+
+
 def _check_window(text: str) -> str:
     hours_notation.window_minutes(text)
     return text.strip()
@@ -124,6 +130,7 @@ TimeZone = Annotated[str, AfterValidator(_check_zone)]
 CameraUrl = Annotated[str, AfterValidator(_check_url)]
 Host = Annotated[str, AfterValidator(_check_host)]
 SoundDeviceName = Annotated[str | int, BeforeValidator(_check_sound_device)]
+Transport = Annotated[Literal["tcp", "udp"], BeforeValidator(_check_transport)]
 SecretName = Annotated[str, AfterValidator(_check_secret_name)]
 
 DayWindows = Annotated[

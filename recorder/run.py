@@ -163,6 +163,8 @@ class Run:
         """`lead_ticks` of VIDEO_TIMESCALE: so much it is decoded before it is shown. `duration_us` is
         expected until the next one.
         """
+        if host_us < self.first_host_us:
+            return  # shown before the run's first keyframe: it refers to what was not recorded
         utc_us = host_us + self._offset_us
         segmenter = self._segmenter
         if not isinstance(segmenter, Segmenter):
@@ -181,8 +183,6 @@ class Run:
         dts = pts - lead_ticks
         if segment.last_video_ticks < 0:
             segment.last_video_ticks = dts - 1
-        elif host_us < self.first_host_us:
-            return  # shown before the run's first keyframe: it refers to what was not recorded
         dts = max(dts, segment.last_video_ticks + 1)
         segment.last_video_ticks = dts
         packet.dts = dts
@@ -343,6 +343,10 @@ class Run:
         if self.has_picture:
             # The picture of a segment that another one follows ends with it; else where it ended.
             picture_end_us = max(min(self._picture_end_us, segment.end_us), segment.start_us + 1)
+        if self._current and self._current is not segment:
+            # Sound that came before the keyframe that ends this segment lies here: it is not missing there.
+            over = [[max(s, segment.end_us), e] for s, e in segment.sound if e > segment.end_us]
+            self._current.sound = over + self._current.sound
         content = segment.muxer.content
         self._ledger.commit(Finished(segment.part, content, segment.end_us, picture_end_us, sound))
         self.end_us = segment.end_us

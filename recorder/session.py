@@ -12,9 +12,11 @@ from typing import Any
 
 from recorder.alignment import Alignment
 from recorder.capture.camera import Opened
-from recorder.capture.muxer import VIDEO_TIMESCALE, UnsupportedMediaError
+from recorder.capture.decoding import codec_name, why_no_sound
+from recorder.capture.muxer import VIDEO_TIMESCALE
 from recorder.capture.parameters import parameter_sets
-from recorder.capture.sound import SoundDecoder
+from recorder.capture.reordering import Reordering
+from recorder.capture.sound import MonoDecoder
 from recorder.instants import US_PER_SECOND
 from recorder.logging import get_logger
 from recorder.media_clock import CAMERA, MediaClock
@@ -32,6 +34,7 @@ _VIDEO_TICK_US = US_PER_SECOND / VIDEO_TIMESCALE
 _DEFAULT_FRAME_US = 40_000.0
 # About once a second: crystals part slowly.
 _LOOK_AT_REPORT_PACKETS = 25
+_START_CODE = b"\0\0\1"
 
 
 @dataclass(slots=True)
@@ -67,9 +70,8 @@ class Session:
         """
         if opened.video is None:
             raise MediaError("the camera offers no picture")
-        if opened.video.codec_context.name not in ("h264", "hevc"):
-            name = opened.video.codec_context.name
-            raise MediaError(f"the camera sends {name} video; set it to H.264 or H.265")
+        if codec_name(opened.video) not in ("h264", "hevc"):
+            raise MediaError(f"the camera sends {codec_name(opened.video)} video; set it to H.264 or H.265")
         if opened.video.time_base is None or opened.video.time_base.denominator != VIDEO_TIMESCALE:
             raise MediaError(f"the camera counts pictures by {opened.video.time_base}, not by 1/90000 s")
         self.opened_us = opened_us
@@ -78,6 +80,7 @@ class Session:
         self._recording = recording
         self._sound = sound
         self._log = get_logger(source=source)
+        self._order = Reordering()
         self._video = _Track(opened.video.index, _VIDEO_TICK_US, TrackTimeline())
         self._audio: _Track | None = None
         self._alignment = Alignment()
@@ -87,7 +90,8 @@ class Session:
         self._observing = False
         self._next_came_us = 0
         self._sound_waits_since_us = 0
-        self._sets = b""
+        # What the camera said of itself holds until a keyframe says more.
+        self._sets = parameter_sets(self._codec, self._extradata + _START_CODE)
         self._roll = False
         # After a jump of the clock: added to its answers until a keyframe begins a run on the new line.
         self._bridge_us = 0
@@ -95,29 +99,24 @@ class Session:
         self.offset_us = offset_us
         recording.copied = None
         recording.reported = lambda: self.reported
-        recording.why_silent = "the camera offers no sound" if opened.audio is None else ""
+        recording.why_silent = why_no_sound(opened.audio)
+        if opened.audio is not None and recording.why_silent:
+            self._log.error("the camera's sound is not recorded", reason=recording.why_silent)
         sound.camera_opened(self._open_sound(opened, has_microphone=has_microphone))
         recording.microphone = sound.using if has_microphone or self._audio else "none"
 
-    def _open_sound(self, opened: Opened, *, has_microphone: bool) -> SoundDecoder | None:
-        """The decoder of sound that is not copied. Sound that nobody can decode does not cost the picture."""
+    def _open_sound(self, opened: Opened, *, has_microphone: bool) -> MonoDecoder | None:
+        """The decoder of sound that is not copied."""
         audio = opened.audio
-        if audio is None or audio.time_base is None:
+        if audio is None or audio.time_base is None or why_no_sound(audio):
             return None
-        decoder: SoundDecoder | None = None
+        self._audio = _Track(audio.index, US_PER_SECOND / audio.time_base.denominator, TrackTimeline())
         context = audio.codec_context
         # A room with a microphone may turn from one to the other at any time, so all is encoded alike.
         if context.name == "aac" and context.extradata and not has_microphone:
             self._recording.copied = CopiedSound(audio, audio.time_base.denominator)
-        else:
-            try:
-                decoder = SoundDecoder(audio)
-            except UnsupportedMediaError as error:
-                self._log.error("camera's sound unusable", reason=str(error))
-                self._recording.why_silent = str(error)
-                return None
-        self._audio = _Track(audio.index, US_PER_SECOND / audio.time_base.denominator, TrackTimeline())
-        return decoder
+            return None
+        return MonoDecoder(audio)
 
     @property
     def last_video_us(self) -> int:
@@ -142,6 +141,10 @@ class Session:
         if arrival_us - held[0][1] < _HOLD_US:
             return
         self._held = None
+        pictures = [each for each, _ in held if each.stream_index == self._video.index]
+        first_pts = self._order.learn([each.pts for each in pictures])
+        if pictures and pictures[0].pts is None:
+            pictures[0].pts = first_pts
         for each, at_us in held:
             if each.stream_index == self._video.index and each.pts is not None:
                 self._observe(each.pts * _VIDEO_TICK_US, at_us)
@@ -158,9 +161,8 @@ class Session:
 
     def _process_video(self, packet: Any, arrival_us: int) -> None:
         track = self._video
-        dts = self._place(track, packet, arrival_us)
-        pts = packet.pts
-        pts = dts if pts is None else pts + track.shift
+        pts = self._place_picture(track, packet, arrival_us)
+        dts = self._order.decoded(pts)
         media_us = pts * _VIDEO_TICK_US
         if self._observing:
             self._observe(media_us, arrival_us)
@@ -177,6 +179,8 @@ class Session:
         host_us = self.clock.host_us(media_us) + self._bridge_us
         self._last_host_us = media_us, host_us
         duration_us = track.timeline.cadence_us or _DEFAULT_FRAME_US
+        if self._order.depth:
+            duration_us = (self._order.frame_ticks or 0) * _VIDEO_TICK_US or _DEFAULT_FRAME_US
         self._recording.video(packet, host_us, pts - dts, duration_us, keyframe=keyframe)
 
     def _observe(self, media_us: float, arrival_us: int) -> None:
@@ -203,20 +207,37 @@ class Session:
 
     def _place(self, track: _Track, packet: Any, arrival_us: int) -> int:
         """The packet's decoding time on the continuous time line, in its track's ticks."""
-        track.packets += 1
-        track.last_packet_us = arrival_us
-        timeline = track.timeline
-        if not timeline.reported and packet.has_sidedata("prft"):
-            timeline.report_seen()
-        elif timeline.reported and track.packets % _LOOK_AT_REPORT_PACKETS == 0:
-            self._look_at_report(track, packet)
+        self._see(track, packet, arrival_us)
         dts = packet.dts
         if dts is None:
             dts = packet.pts
         if dts is None:
             dts = 0 if track.last_dts is None else track.last_dts + 1
+        return self._follow(track, dts, arrival_us)
+
+    def _place_picture(self, track: _Track, packet: Any, arrival_us: int) -> int:
+        """As `_place`, the time of showing."""
+        self._see(track, packet, arrival_us)
+        pts = packet.pts
+        if pts is None:
+            pts = 0 if track.last_dts is None else track.last_dts + 1
+        if self._order.leads(pts):
+            return self._follow(track, pts, arrival_us, self._order.tolerance * track.tick_us)
+        return int(pts) + track.shift
+
+    def _see(self, track: _Track, packet: Any, arrival_us: int) -> None:
+        track.packets += 1
+        track.last_packet_us = arrival_us
+        if not track.timeline.reported and packet.has_sidedata("prft"):
+            track.timeline.report_seen()
+        elif track.timeline.reported and track.packets % _LOOK_AT_REPORT_PACKETS == 0:
+            self._look_at_report(track, packet)
+
+    def _follow(self, track: _Track, dts: int, arrival_us: int, tolerance_us: float = 0.0) -> int:
+        """The time line goes on over a step of the camera's."""
+        timeline = track.timeline
         track.last_dts = dts
-        step_us = timeline.step_us(dts * track.tick_us, arrival_us)
+        step_us = timeline.step_us(dts * track.tick_us, arrival_us, tolerance_us)
         if step_us > 0 and timeline.stood_still:
             # The report has put the track right: this is no step but the end of one.
             timeline.stood_still = False
@@ -240,6 +261,7 @@ class Session:
         if shift:
             self.clock.shift_media(-shift * _VIDEO_TICK_US)
         self._video.shift = 0
+        self._order.move(-shift)
         if self._audio:
             self._audio.shift = 0
         self._roll = False

@@ -46,8 +46,11 @@ class TrackTimeline:
         self.reported = True
         self._packets_at_report = _PACKETS_AT_REPORT
 
-    def step_us(self, media_us: float, arrival_us: float) -> float:
-        """By how much media time jumped before this packet; 0 where it just went on."""
+    def step_us(self, media_us: float, arrival_us: float, tolerance_us: float = 0.0) -> float:
+        """By how much media time jumped before this packet; 0 where it just went on.
+
+        `tolerance_us`: by how much packets may be further apart than usual, without having jumped.
+        """
         last, cadence = self._last_us, self._cadence_us
         passed = arrival_us - self._last_arrival_us
         self._last_us, self._last_arrival_us = media_us, arrival_us
@@ -61,18 +64,19 @@ class TrackTimeline:
         if cadence is None:
             self._cadence_us = advance if 0 < advance < _SILENCE_US else None
             return min(advance, 0.0)
-        step = self._step(advance - cadence, passed)
+        step = self._step(advance - cadence, passed, tolerance_us)
         if not step:
             faster = min(advance, 2 * cadence) - cadence
             self._cadence_us = cadence + faster * _CADENCE_WEIGHT
         return step
 
-    def _step(self, deviation: float, passed: float) -> float:
+    def _step(self, deviation: float, passed: float, tolerance_us: float) -> float:
         if self._packets_at_report:
             self._packets_at_report -= 1
-            return deviation if abs(deviation) > _REPORT_STEP_US else 0.0
+            return deviation if abs(deviation) > max(_REPORT_STEP_US, tolerance_us) else 0.0
         backwards = deviation + (self._cadence_us or 0.0) <= 0
-        return deviation if backwards or (deviation > _STEP_US and passed < deviation / 2) else 0.0
+        far = deviation > _STEP_US + tolerance_us and passed < deviation / 2
+        return deviation if backwards or far else 0.0
 
     def _after_silence(self, advance: float, passed: float) -> float:
         """Arrivals tell the length of a silence to a few hundred milliseconds, no better."""

@@ -15,10 +15,11 @@ import structlog
 
 from recorder.errors import ConfigurationError, ProtokolError
 from simulator import wire
+from simulator.audio import AudioCodec, AudioLoop, AudioSpec, make_audio
 from simulator.faults import AUDIO, VIDEO, Faults, describe
 from simulator.feeder import Feed, Feeder, video_caps
 from simulator.gst import GLib, Gst, GstRtspServer
-from simulator.media import AudioCodec, AudioLoop, VideoLoop, VideoSpec, load_video
+from simulator.media import VideoCodec, VideoLoop, VideoSpec, load_video
 
 LOOPBACK = "127.0.0.1"
 _ROOM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -48,12 +49,19 @@ class Equipment:
         self.threads = threads  # GstRtspServer.RTSPThreadPool
         self._media_dir = media_dir
         self._loops: dict[VideoSpec, VideoLoop] = {}
+        self._sounds: dict[AudioSpec, AudioLoop | None] = {}
 
     def loop(self, spec: VideoSpec) -> VideoLoop:
         """From memory, from the cache or encoded now. Raises MediaError."""
         if spec not in self._loops:
             self._loops[spec] = load_video(spec, self._media_dir)
         return self._loops[spec]
+
+    def sound(self, spec: AudioSpec) -> AudioLoop | None:
+        """From memory or made now; None for a camera without sound."""
+        if spec not in self._sounds:
+            self._sounds[spec] = make_audio(spec)
+        return self._sounds[spec]
 
 
 class Camera:
@@ -126,7 +134,7 @@ class Camera:
 
     def _make_factory(self, credentials: Credentials | None) -> Any:
         factory = GstRtspServer.RTSPMediaFactory.new()
-        factory.set_launch(_pipeline(self._audio))
+        factory.set_launch(_pipeline(self._usual_video.spec.codec, self._audio))
         # A pipeline for each client. A shared one is answered with 503 to who comes while the last client's
         # is being taken down, and a test that reconnects at once would see a fault that no camera has.
         factory.set_shared(False)
@@ -182,26 +190,40 @@ def _make_server(room: str, factory: Any, threads: Any, credentials: Credentials
     return server
 
 
-_PAYLOADERS = {
+_PICTURE_PAYLOADERS = {VideoCodec.H264: "rtph264pay", VideoCodec.H265: "rtph265pay"}
+_SOUND_PAYLOADERS = {
     AudioCodec.ALAW: "rtppcmapay pt=8",
     AudioCodec.MULAW: "rtppcmupay pt=0",
     AudioCodec.AAC: "rtpmp4gpay pt=97",
+    AudioCodec.LATM: "rtpmp4apay pt=97",
+    AudioCodec.OPUS: "rtpopuspay pt=97",
+    AudioCodec.L16: "rtpL16pay pt=97",
+    AudioCodec.G726: "rtpg726pay pt=97",
+    AudioCodec.SIREN: "rtpsirenpay pt=97",
 }
 
 
-def _pipeline(audio: AudioLoop | None) -> str:
+def _pipeline(video: VideoCodec, audio: AudioLoop | None) -> str:
     source = f"is-live=true format=time max-bytes={_QUEUE_BYTES} leaky-type=downstream"
-    payloader = "rtph264pay name=pay0 pt=96 config-interval=-1 aggregate-mode=zero-latency"
+    payloader = f"{_PICTURE_PAYLOADERS[video]} name=pay0 pt=96 config-interval=-1 aggregate-mode=zero-latency"
     tracks = [f"appsrc name={VIDEO} {source} ! {payloader}"]
     if audio is not None:
-        tracks.append(f"appsrc name={AUDIO} {source} ! {_PAYLOADERS[audio.codec]} name=pay1")
+        tracks.append(f"appsrc name={AUDIO} {source} ! {_SOUND_PAYLOADERS[audio.codec]} name=pay1")
     return f"( {'  '.join(tracks)} )"
 
 
 def _audio_caps(audio: AudioLoop) -> str:
+    """As GStreamer names the codec; `codec_data` is AAC's alone."""
     shape = f"rate={audio.rate},channels=1"
-    if audio.codec is AudioCodec.AAC:
-        return (
-            f"audio/mpeg,mpegversion=4,stream-format=raw,codec_data=(buffer){audio.codec_data.hex()},{shape}"
-        )
-    return f"audio/x-{audio.codec.value},{shape}"
+    kinds = {
+        AudioCodec.ALAW: "audio/x-alaw",
+        AudioCodec.MULAW: "audio/x-mulaw",
+        AudioCodec.AAC: "audio/mpeg,mpegversion=4,stream-format=raw",
+        AudioCodec.LATM: "audio/mpeg,mpegversion=4,stream-format=raw",
+        AudioCodec.OPUS: "audio/x-opus,channel-mapping-family=0",
+        AudioCodec.L16: "audio/x-raw,format=S16BE,layout=interleaved",
+        AudioCodec.G726: "audio/x-adpcm,layout=g726,bitrate=32000",
+        AudioCodec.SIREN: "audio/x-siren,dct-length=320",
+    }
+    config = f",codec_data=(buffer){audio.codec_data.hex()}" if audio.codec_data else ""
+    return f"{kinds[audio.codec]},{shape}{config}"

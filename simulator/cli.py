@@ -13,9 +13,11 @@ import click
 
 from recorder.errors import ConfigurationError
 from recorder.logging import configure_logging
+from simulator.audio import AudioCodec
 from simulator.control import command as send_command
 from simulator.faults import USAGE, CommandError, Faults
-from simulator.media import AudioCodec, VideoSpec, default_media_dir, parse_size
+from simulator.formats import parse_formats, usual_format
+from simulator.media import VideoCodec, default_media_dir
 from simulator.microphone import USAGE as MICROPHONE_USAGE
 from simulator.microphone import SimulatedMicrophone
 
@@ -61,10 +63,27 @@ def _parse_rooms(text: str, first_port: int) -> tuple[tuple[str, int], ...]:
 @click.option(
     "--audio", type=click.Choice([codec.value for codec in AudioCodec]), default="alaw", show_default=True
 )
+@click.option(
+    "--audio-rate", default=0, help="Samples a second of aac, aac-latm and l16; 0: the codec's usual rate."
+)
+@click.option(
+    "--video-codec",
+    type=click.Choice([codec.value for codec in VideoCodec]),
+    default="h264",
+    show_default=True,
+)
 @click.option("--size", default="1280x720", show_default=True, help="Picture size.")
 @click.option("--bitrate", default=1800, show_default=True, help="Picture, kbit/s.")
 @click.option("--gop", default=25, show_default=True, help="Frames from keyframe to keyframe.")
 @click.option("--b-frames", default=0, show_default=True, help="B-frames between references.")
+@click.option("--open-gop", is_flag=True, help="B-frames may refer across a keyframe.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="ROOM:KEY=VALUE,…",
+    help="What one room sends instead, by the names of these options, as in 116:video-codec=h265,audio=opus.",
+)
 @click.option("--loop", "loop_s", default=60, show_default=True, help="Length of the loop in seconds.")
 @click.option(
     "--media-dir", type=click.Path(path_type=Path, file_okay=False), help="Where encoded loops are kept."
@@ -78,10 +97,14 @@ def serve(
     port: int,
     control_port: int,
     audio: str,
+    audio_rate: int,
+    video_codec: str,
     size: str,
     bitrate: int,
     gop: int,
     b_frames: int,
+    open_gop: bool,
+    formats: tuple[str, ...],
     loop_s: int,
     media_dir: Path | None,
     user: str | None,
@@ -97,14 +120,24 @@ def serve(
     configure_logging()
     if (user is None) != (password is None):
         raise ConfigurationError("--user and --password come together")
-    width, height = parse_size(size)
+    usual = usual_format(
+        {
+            "audio": audio,
+            "audio-rate": str(audio_rate),
+            "video-codec": video_codec,
+            "size": size,
+            "bitrate": str(bitrate),
+            "gop": str(gop),
+            "b-frames": str(b_frames),
+            "open-gop": str(int(open_gop)),
+            "loop": str(loop_s),
+        }
+    )
     options = ServeOptions(
         rooms=_parse_rooms(rooms, port),
         media_dir=media_dir or default_media_dir(),
-        video=VideoSpec(
-            width, height, bitrate_kbps=bitrate, gop_frames=gop, b_frames=b_frames, loop_s=loop_s
-        ),
-        audio=AudioCodec(audio),
+        usual=usual,
+        formats=parse_formats(formats, usual),
         credentials=None if user is None or password is None else Credentials(user, password),
         control_port=control_port,
         start_faults=Faults(clock_offset_s=-time.time() if unset_clock else 0.0),
@@ -130,6 +163,8 @@ def microphone(device: str, ppm: float) -> None:
                 click.echo(f"error: {error}")
             else:
                 click.echo("ok")
+
+
 @simulator.command()
 @click.argument("stream_uri")
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where it listens.")

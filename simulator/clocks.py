@@ -84,7 +84,8 @@ SCENARIOS = {
 @dataclass(frozen=True)
 class Arrivals:
     """One device's units in the order of arrival: their media time, when they were captured (the constant
-    delay included), when they came."""
+    delay included), when they came.
+    """
 
     media: Floats
     true: Floats
@@ -94,7 +95,8 @@ class Arrivals:
 @dataclass
 class Played:
     """For each second, in microseconds: sound minus picture, and how far each is from the truth. NaN where
-    nothing was placed. `uncertainty_us`: what the two clocks said of themselves, added up."""
+    nothing was placed. `uncertainty_us`: what the two clocks said of themselves, added up.
+    """
 
     offset_us: Floats
     picture_us: Floats

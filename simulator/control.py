@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -66,17 +66,23 @@ class Simulator:
         rooms: Sequence[str] = ("108",),
         *,
         audio: str = "alaw",
+        audio_rate: int = 0,
+        video_codec: str = "h264",
         size: str = "1280x720",
         bitrate_kbps: int = 1800,
         gop_frames: int = 25,
         b_frames: int = 0,
+        open_gop: bool = False,
         loop_s: int = 60,
+        formats: Mapping[str, str] | None = None,
         user: str | None = None,
         password: str | None = None,
         unset_clock: bool = False,
         media_dir: Path | None = None,
     ) -> None:
-        """`audio`: alaw, mulaw, aac or none. `user`, `password`: what every camera asks for (digest).
+        """`audio`: a simulator.audio.AudioCodec, `audio_rate` 0 its usual rate; `video_codec`: h264 or h265.
+        `formats`: what single rooms send instead, as in {"116": "video-codec=h265,audio=opus"} by the names
+        of simulator.formats.KEYS. `user`, `password`: what every camera asks for (digest).
 
         `unset_clock`: cameras think that it was 1970 when they started. `media_dir`: where encoded loops are
         kept; by default a cache of this user's that all simulators share.
@@ -87,8 +93,11 @@ class Simulator:
         self._arguments = [
             *("--rooms", ",".join(f"{room}={port}" for room, port in self._ports.items())),
             *("--control-port", str(self.control_port)),
-            *("--audio", audio, "--size", size, "--bitrate", str(bitrate_kbps)),
+            *("--audio", audio, "--audio-rate", str(audio_rate), "--video-codec", video_codec),
+            *("--size", size, "--bitrate", str(bitrate_kbps)),
             *("--gop", str(gop_frames), "--b-frames", str(b_frames), "--loop", str(loop_s)),
+            *(("--open-gop",) if open_gop else ()),
+            *(word for room, what in (formats or {}).items() for word in ("--format", f"{room}:{what}")),
             *(("--user", user) if user is not None else ()),
             *(("--unset-clock",) if unset_clock else ()),
             *(("--media-dir", str(media_dir)) if media_dir is not None else ()),

@@ -14,9 +14,10 @@ from typing import Any
 
 import structlog
 
+from simulator.audio import AudioLoop
 from simulator.faults import AUDIO, VIDEO, Faults
 from simulator.gst import Gst, GstApp
-from simulator.media import AudioLoop, VideoLoop
+from simulator.media import VideoCodec, VideoLoop
 from simulator.schedule import Schedule
 
 _NS = 1_000_000_000
@@ -30,8 +31,9 @@ _log = structlog.get_logger()
 
 def video_caps(loop: VideoLoop) -> str:
     spec = loop.spec
+    kind = "x-h265,stream-format=hvc1" if spec.codec is VideoCodec.H265 else "x-h264,stream-format=avc"
     return (
-        f"video/x-h264,stream-format=avc,alignment=au,width={spec.width},height={spec.height},"
+        f"video/{kind},alignment=au,width={spec.width},height={spec.height},"
         f"framerate={spec.fps}/1,codec_data=(buffer){loop.codec_data.hex()}"
     )
 

@@ -1,4 +1,4 @@
-"""The media of a simulated camera: a loop of H.264 encoded once and kept, and a loop of sound.
+"""The picture of a simulated camera: a loop of H.264 or H.265, encoded once and kept.
 
 Encoding while serving would cost 18 % of a core per camera, sending what is encoded costs 1 %. So the loop
 is encoded on first need, in superfast time, and cached in a directory under a name that holds every
@@ -21,10 +21,9 @@ from pathlib import Path
 
 import av
 import av.error
-import numpy as np
 
 from recorder.errors import ProtokolError
-from simulator import picture, sound
+from simulator import picture
 
 MAX_FRAMES = 1 << 16  # what the bar code can tell
 
@@ -33,11 +32,9 @@ class MediaError(ProtokolError):
     """The loop cannot be encoded, or the cached one cannot be read."""
 
 
-class AudioCodec(StrEnum):
-    ALAW = "alaw"
-    MULAW = "mulaw"
-    AAC = "aac"
-    NONE = "none"
+class VideoCodec(StrEnum):
+    H264 = "h264"
+    H265 = "h265"
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,8 @@ class VideoSpec:
     """What the camera sends; equal specs share one cached loop.
 
     `loop_s`: length of the loop in whole seconds; position in it is the unix time modulo `loop_s`, and
-    the 16-bit bar code bounds it.
+    the 16-bit bar code bounds it. `open_gop`: pictures with B-frames may refer across a keyframe (in H.265
+    a CRA picture with RASL pictures behind it); only the loop's own seam stays closed.
     """
 
     width: int = 1280
@@ -55,6 +53,8 @@ class VideoSpec:
     gop_frames: int = 25
     b_frames: int = 0
     loop_s: int = 60
+    codec: VideoCodec = VideoCodec.H264
+    open_gop: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -97,7 +97,7 @@ class AccessUnit:
 
 @dataclass(frozen=True)
 class VideoLoop:
-    """The loop in decode order. `codec_data` is the avcC record.
+    """The loop in decode order. `codec_data` is the avcC or hvcC record.
 
     `reorder_frames`: a picture is sent that many frames after the one that decodes at its place would
     be taken, because pictures between (B-frames) had to be taken first; 0 without B-frames.
@@ -109,27 +109,13 @@ class VideoLoop:
     reorder_frames: int
 
 
-@dataclass(frozen=True)
-class AudioLoop:
-    """Sound in equal units; unit n since 1970 starts at n * unit_samples / rate seconds.
-
-    `units[n % len(units)]` is what it holds. `codec_data`: AudioSpecificConfig of AAC, else empty.
-    """
-
-    codec: AudioCodec
-    rate: int
-    unit_samples: int
-    units: tuple[bytes, ...]
-    codec_data: bytes = b""
-
-
 def default_media_dir() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "protokol" / "simulator"
 
 
 def load_video(spec: VideoSpec, media_dir: Path) -> VideoLoop:
-    """The loop, from the cache or encoded into it (about 6 CPU-seconds for a minute of 720p).
+    """The loop, from the cache or encoded into it (a minute of 720p: 6 CPU-seconds of H.264, 30 of H.265).
 
     Processes that need the same loop at once wait for the one that encodes it. Raises MediaError.
     """
@@ -157,8 +143,9 @@ def _cache_name(spec: VideoSpec) -> str:
 
 
 def _parameters(spec: VideoSpec) -> str:
+    gop = f"{'opengop' if spec.open_gop else 'gop'}{spec.gop_frames}"
     return (
-        f"{spec.width}x{spec.height}-{spec.fps}fps-{spec.bitrate_kbps}k-gop{spec.gop_frames}"
+        f"{spec.codec}-{spec.width}x{spec.height}-{spec.fps}fps-{spec.bitrate_kbps}k-{gop}"
         f"-b{spec.b_frames}-{spec.loop_s}s-"
     )
 
@@ -185,8 +172,14 @@ def _encode_to(spec: VideoSpec, path: Path) -> None:
 
 def _encode(spec: VideoSpec, path: str) -> None:
     painter = picture.Painter(spec.width, spec.height, spec.fps)
+    h265 = spec.codec is VideoCodec.H265
+    # Constant rate, keyframes only where the GOP says: like a camera's encoder.
+    params = (
+        f"keyint={spec.gop_frames}:min-keyint={spec.gop_frames}:scenecut=0:open-gop={int(spec.open_gop)}"
+        f":bframes={spec.b_frames}:vbv-maxrate={spec.bitrate_kbps}:vbv-bufsize={spec.bitrate_kbps}"
+    )
     with av.open(path, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=spec.fps)
+        stream = container.add_stream("libx265" if h265 else "libx264", rate=spec.fps)
         stream.width, stream.height, stream.pix_fmt = spec.width, spec.height, "yuv420p"
         stream.bit_rate = spec.bitrate_kbps * 1000
         stream.codec_context.time_base = Fraction(1, spec.fps)
@@ -195,12 +188,11 @@ def _encode(spec: VideoSpec, path: str) -> None:
         # One slice a picture: the payloader sends parameter sets before each slice of a keyframe, and
         # would cut it in two.
         stream.codec_context.thread_type = "FRAME"
-        stream.codec_context.options = {
-            "preset": "superfast",
-            # Constant rate, closed groups, keyframes only where the GOP says: like a camera's encoder.
-            "x264-params": f"keyint={spec.gop_frames}:min-keyint={spec.gop_frames}:scenecut=0:open-gop=0"
-            f":bframes={spec.b_frames}:vbv-maxrate={spec.bitrate_kbps}:vbv-bufsize={spec.bitrate_kbps}",
-        }
+        stream.codec_context.options = (
+            {"preset": "ultrafast", "x265-params": f"{params}:log-level=none"}
+            if h265
+            else {"preset": "superfast", "x264-params": params}
+        )
         for number in range(spec.frames):
             frame = av.VideoFrame.from_ndarray(painter.paint(number), format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, spec.fps)
@@ -225,57 +217,3 @@ def _read(spec: VideoSpec, path: Path) -> VideoLoop:
     units = tuple(AccessUnit(data, order[pts], is_keyframe) for pts, data, is_keyframe in coded)
     reorder = max(unit.number - place for place, unit in enumerate(units))
     return VideoLoop(spec, codec_data, units, reorder)
-
-
-# G.711 goes out in 40 ms, as many cameras send it, so that one wake-up serves picture and sound. The loop
-# is the shortest that holds whole seconds and whole AAC frames: 125 * 1024 = 8 * 16 000.
-_AUDIO_LOOP_S = 8
-_G711_RATE, _G711_UNIT = 8000, 320
-_AAC_RATE, _AAC_UNIT, _AAC_BITS_PER_S = 16_000, 1024, 48_000
-
-
-def make_audio(codec: AudioCodec) -> AudioLoop | None:
-    """The loop of sound; None for no sound. Costs a few hundredths of a second."""
-    if codec is AudioCodec.NONE:
-        return None
-    if codec is AudioCodec.AAC:
-        return _make_aac()
-    data, _ = _encode_audio(f"pcm_{codec.value}", _G711_RATE, _AUDIO_LOOP_S)
-    coded = b"".join(data)
-    starts = range(0, len(coded), _G711_UNIT)
-    return AudioLoop(codec, _G711_RATE, _G711_UNIT, tuple(coded[at : at + _G711_UNIT] for at in starts))
-
-
-def _make_aac() -> AudioLoop:
-    """The middle one of three rounds, so that the loop closes on itself.
-
-    Packet 0 of the encoder holds only its priming; packet n + 1 is what decodes to samples from n * 1024.
-    """
-    packets, codec_data = _encode_audio("aac", _AAC_RATE, 3 * _AUDIO_LOOP_S)
-    count = _AUDIO_LOOP_S * _AAC_RATE // _AAC_UNIT
-    return AudioLoop(
-        AudioCodec.AAC, _AAC_RATE, _AAC_UNIT, tuple(packets[count + 1 : 2 * count + 1]), codec_data
-    )
-
-
-def _encode_audio(codec_name: str, rate: int, duration_s: int) -> tuple[list[bytes], bytes]:
-    context = av.CodecContext.create(codec_name, "w")
-    if not isinstance(context, av.AudioCodecContext):
-        raise MediaError(f"{codec_name} is not a codec of sound")
-    context.sample_rate, context.layout, context.time_base = rate, "mono", Fraction(1, rate)
-    context.format = "fltp" if codec_name == "aac" else "s16"
-    if codec_name == "aac":
-        context.bit_rate = _AAC_BITS_PER_S
-    samples = sound.beeps(rate, duration_s).reshape(1, -1)
-    if codec_name != "aac":
-        samples = (samples * 32767).astype(np.int16)
-    context.open()
-    step = context.frame_size or samples.shape[1]
-    packets = []
-    for at in range(0, samples.shape[1], step):
-        block = np.ascontiguousarray(samples[:, at : at + step])
-        frame = av.AudioFrame.from_ndarray(block, format=context.format.name, layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
-        packets += context.encode(frame)
-    packets += context.encode(None)
-    return [bytes(packet) for packet in packets], context.extradata or b""

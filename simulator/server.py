@@ -12,7 +12,7 @@ import queue
 import signal
 import socketserver
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from recorder.errors import ConfigurationError, ProtokolError
 from simulator.camera import LOOPBACK, Camera, Credentials, Equipment
 from simulator.faults import CommandError, Faults, change, describe
 from simulator.feeder import Feeder
+from simulator.formats import Format
 from simulator.gst import GLib, GstRtspServer
-from simulator.media import AudioCodec, VideoSpec, make_audio
 
 READY = "READY"
 # Threads of the RTSP server: with one, a client that waits for its media would stop all others.
@@ -43,12 +43,15 @@ class SimulatorBrokenError(ProtokolError):
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """`rooms`: id and RTSP port of each (0: any free one). `start_faults`: what is wrong from the start."""
+    """`rooms`: id and RTSP port of each (0: any free one). `start_faults`: what is wrong from the start.
+
+    `formats`: what single rooms send instead of `usual`.
+    """
 
     rooms: tuple[tuple[str, int], ...]
     media_dir: Path
-    video: VideoSpec
-    audio: AudioCodec
+    usual: Format
+    formats: Mapping[str, Format]
     credentials: Credentials | None = None
     control_port: int = 0
     start_faults: Faults = _WELL
@@ -85,16 +88,20 @@ def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
 
 
 def _make_cameras(options: ServeOptions, feeder: Feeder) -> dict[str, Camera]:
-    audio = make_audio(options.audio)
+    rooms = [room for room, _ in options.rooms]
+    if len(set(rooms)) != len(rooms):
+        raise ConfigurationError("a room is named twice")
+    strangers = sorted(options.formats.keys() - set(rooms))
+    if strangers:
+        raise ConfigurationError(f"--format of {', '.join(strangers)}, which --rooms does not name")
     threads = GstRtspServer.RTSPThreadPool.new()
     threads.set_max_threads(_RTSP_THREADS)
     equipment = Equipment(feeder, threads, options.media_dir)
-    video = equipment.loop(options.video)
-    cameras = {
-        room: Camera(room, port, video, audio, equipment, options.credentials) for room, port in options.rooms
-    }
-    if len(cameras) != len(options.rooms):
-        raise ConfigurationError("a room is named twice")
+    cameras = {}
+    for room, port in options.rooms:
+        sent = options.formats.get(room, options.usual)
+        video, audio = equipment.loop(sent.video), equipment.sound(sent.audio)
+        cameras[room] = Camera(room, port, video, audio, equipment, options.credentials)
     return cameras
 
 

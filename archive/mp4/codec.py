@@ -37,6 +37,10 @@ class Codec:
     height: int
 
 
+# What a person calls the coding of a picture, by its sample entry.
+_CODINGS = {b"avc1": "h264", b"avc3": "h264", b"hev1": "h265", b"hvc1": "h265"}
+
+
 @dataclass(frozen=True, slots=True)
 class AacLc:
     """Plain AAC-LC, without band replication: frames of `frame_samples`, all independent of rate."""
@@ -55,6 +59,12 @@ def codec_of(track: TrackIndex) -> Codec:
     entry = entries[0]
     config = _picture_config(stsd, entry) if track.kind == "video" else _sound_config(stsd, entry)
     return Codec(entry.type, config, track.timescale, track.width, track.height)
+
+
+def coding_of(track: TrackIndex) -> str:
+    """`h264`, `h265`, or else the name of the sample entry. Raises Mp4Error as `codec_of`."""
+    kind = codec_of(track).format
+    return _CODINGS.get(kind) or kind.decode("ascii", "replace")
 
 
 def aac_lc(codec: Codec) -> AacLc | None:

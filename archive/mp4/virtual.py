@@ -18,7 +18,7 @@ from archive.mp4 import layout
 from archive.mp4.account import Gap, Run, picture_gaps, runs_of, sound_gaps
 from archive.mp4.assembly import Assembly
 from archive.mp4.boxes import Mp4Error
-from archive.mp4.codec import Codec, aac_lc, codec_of
+from archive.mp4.codec import Codec, aac_lc, codec_of, coding_of
 from archive.mp4.index import Kind, TrackIndex
 from archive.mp4.selection import (
     Piece,
@@ -107,7 +107,8 @@ Part = Literal | Stored
 @dataclass(frozen=True, eq=False)
 class VirtualMp4:
     """A file that exists in slices only. `[start_us, end_us)` is what it shows, inside what was asked
-    for. `etag` is strong (quotes included): equal ETags, equal bytes.
+    for. `etag` is strong (quotes included): equal ETags, equal bytes. `coding` of the picture: h264, h265
+    (which not every browser plays), empty without a picture.
 
     `stretched_sound`: the sound is in a form whose silence is not known, so holes were bridged by
     long packets, after which some players let the sound run ahead of the picture.
@@ -122,6 +123,7 @@ class VirtualMp4:
     runs: tuple[Run, ...]
     gaps: tuple[Gap, ...]
     stretched_sound: bool
+    coding: str
     _layout: layout.Layout = field(repr=False)
     _names: tuple[str, ...] = field(repr=False)
     _silence: bytes = field(repr=False)
@@ -211,6 +213,7 @@ def build(pieces: Sequence[Piece], interval: Interval, *, exact: bool) -> Virtua
         runs=runs,
         gaps=tuple(sorted(gaps, key=lambda gap: (gap.start_us, gap.track))),
         stretched_sound=bool(axis.stretched),
+        coding=coding_of(picture_track) if picture_track and pictures else "",
         _layout=media,
         _names=tuple(piece.name for piece in used),
         _silence=(form.silence if form else None) or b"",

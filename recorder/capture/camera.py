@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.parse
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import av
 import av.error
@@ -19,6 +19,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from recorder.capture.decoding import codec_name
 from recorder.errors import ConfigurationError
 from recorder.host_clock import monotonic_us
 from recorder.logging import get_logger, redact
@@ -36,6 +37,10 @@ _INBOX_BURSTS = 30
 _BURST_NS = 180_000_000
 _WAITED_NS = 2_000_000
 _BURST_PACKETS = 200
+# What comes by UDP is read at once, because the kernel holds no more of it than net.core.rmem_max says
+# (200 KB as a rule, which a keyframe alone may fill). A packet that overtook others waits for them this
+# long (us); what is then still missing is lost.
+_UDP_OPTIONS = {"buffer_size": "4194304", "reorder_queue_size": "500", "max_delay": "100000"}
 # Not at first, when the recorder learns how late packets are.
 _BURSTS_AFTER_NS = 1_000_000_000
 _PAUSE_S = (0.25, 1.0)
@@ -65,6 +70,7 @@ class Lost:
     detail: str
 
 
+Transport = Literal["tcp", "udp"]
 Event = Opened | Overloaded | Lost
 Burst = list[tuple[Any, int]]  # packets and their arrivals on CLOCK_MONOTONIC
 
@@ -122,6 +128,8 @@ class Address(Protocol):
     no password.
     """
 
+    transport: Transport
+
     @property
     def clock_error_ms(self) -> float | None:
         """The camera's UTC minus the host's when it was last asked; None when unknown."""
@@ -138,9 +146,10 @@ class CameraAddress:
 
     clock_error_ms: float | None = None
 
-    def __init__(self, url: str, credentials: str | None) -> None:
+    def __init__(self, url: str, credentials: str | None, transport: Transport = "tcp") -> None:
         """`credentials` is `user:password` as the secret file holds it."""
         self._url = url
+        self.transport = transport
         if credentials is not None:
             parts = urllib.parse.urlsplit(url)
             secret = ":".join(urllib.parse.quote(part, safe="") for part in split_credentials(credentials))
@@ -151,15 +160,20 @@ class CameraAddress:
         return redact(self._url)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, CameraAddress) and other._url == self._url
+        return isinstance(other, CameraAddress) and other._key == self._key
 
     def __hash__(self) -> int:
-        return hash(self._url)
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self._url, self.transport
 
     def open(self) -> InputContainer:
         """Connects and reads until the streams are known. Raises CameraError."""
         options = {
-            "rtsp_transport": "tcp",
+            "rtsp_transport": self.transport,
+            **(_UDP_OPTIONS if self.transport == "udp" else {}),
             "timeout": str(_CONNECT_TIMEOUT_US),
             # The streams' parameters are taken from the first keyframe; do not guess a frame rate.
             "fpsprobesize": "0",
@@ -192,6 +206,23 @@ class CameraError(Exception):
             return cls("the camera does not answer", cause=unreachable)
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return cls(redact(text)[:150], cause=unreachable)
+
+
+class _Pace:
+    """When a burst may end. Between two bursts the thread sleeps, or it goes on reading (UDP)."""
+
+    def __init__(self, now_ns: int, *, sleeps: bool) -> None:
+        self.due_ns = 0
+        self._from_ns = now_ns + _BURSTS_AFTER_NS
+        self._sleeps = sleeps
+
+    def burst_ended(self, now_ns: int) -> None:
+        if now_ns <= self._from_ns:
+            return
+        if self._sleeps:
+            time.sleep(_BURST_NS / 1e9)
+        else:
+            self.due_ns = now_ns + _BURST_NS
 
 
 class CameraLink(threading.Thread):
@@ -263,7 +294,7 @@ class CameraLink(threading.Thread):
             video = streams.video[0] if streams.video else None
             audio = streams.audio[0] if streams.audio else None
             self._inbox.put(Opened(container, video, audio), monotonic_us())
-            self._log.info("camera opened", tracks=[s.codec_context.name for s in (video, audio) if s])
+            self._log.info("camera opened", tracks=[codec_name(s) for s in (video, audio) if s])
             self._last_error = ""
             self._read(container)
         finally:
@@ -274,7 +305,7 @@ class CameraLink(threading.Thread):
         inbox, clock_ns = self._inbox, time.monotonic_ns
         burst: Burst = []
         asked_ns = now_ns = clock_ns()
-        bursts_from_ns = now_ns + _BURSTS_AFTER_NS
+        pace = _Pace(now_ns, sleeps=self._address.transport == "tcp")
         failure: Exception | None = None
         try:
             for packet in container.demux():
@@ -282,13 +313,13 @@ class CameraLink(threading.Thread):
                     break  # PyAV's way to say that the stream ended or that reading timed out
                 now_ns = clock_ns()
                 burst.append((packet, now_ns // 1000))
-                if now_ns - asked_ns > _WAITED_NS or len(burst) >= _BURST_PACKETS:
+                waited = now_ns - asked_ns > _WAITED_NS and now_ns >= pace.due_ns
+                if waited or len(burst) >= _BURST_PACKETS:
                     inbox.put_burst(burst)
                     if not self._reading:
                         return
                     burst = []
-                    if now_ns > bursts_from_ns:
-                        time.sleep(_BURST_NS / 1e9)
+                    pace.burst_ended(now_ns)
                 asked_ns = clock_ns()
         except (av.FFmpegError, OSError) as error:
             failure = error

@@ -15,7 +15,7 @@ from typing import Any
 
 from av.container import InputContainer
 
-from recorder.capture.camera import CameraAddress, CameraError, split_credentials
+from recorder.capture.camera import CameraAddress, CameraError, Transport, split_credentials
 from recorder.capture.onvif_device import (
     Answer,
     Choice,
@@ -99,8 +99,9 @@ def ask(question: Question, timeout_s: float = _CHILD_S) -> Answer:
 class OnvifAddress:
     """An Address. Once opened, it is opened by the same stream again, until that fails or is an hour old."""
 
-    def __init__(self, host: str, credentials: str | None) -> None:
+    def __init__(self, host: str, credentials: str | None, transport: Transport = "tcp") -> None:
         """`host` as rooms.yaml has it; `credentials` is `user:password`. Raises ConfigurationError."""
+        self.transport = transport
         self._host = host
         self._credentials = credentials
         user, password = split_credentials(credentials) if credentials is not None else (None, None)
@@ -117,7 +118,10 @@ class OnvifAddress:
         return f"onvif {self._host}"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, OnvifAddress) and other._question == self._question
+        return isinstance(other, OnvifAddress) and (other._question, other.transport) == (
+            self._question,
+            self.transport,
+        )
 
     def __hash__(self) -> int:
         return hash(self._question)
@@ -180,7 +184,7 @@ class OnvifAddress:
             return
         self._fresh.answered(monotonic_us())
         self._choice, self._gop = answer.choice, answer.gop
-        self._stream = CameraAddress(answer.choice.profile.uri, self._credentials)
+        self._stream = CameraAddress(answer.choice.profile.uri, self._credentials, self.transport)
         self._tell(answer, answer.choice)
 
     def _error(self) -> CameraError:

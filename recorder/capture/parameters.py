@@ -12,15 +12,19 @@ _LOOK_BYTES = 4096
 
 
 def parameter_sets(codec: str, packet: Any) -> bytes:
-    """The parameter sets in an Annex B picture, joined, in their order; empty when it bears none."""
+    """The parameter sets in an Annex B picture, joined, in their order; empty unless one of each is there.
+
+    A picture that lost packets on its way may have lost some of them: it says nothing about the format.
+    """
     data = bytes(memoryview(packet)[:_LOOK_BYTES])
-    found = []
+    wanted = _H264_SETS if codec == "h264" else _H265_SETS
+    found, kinds = [], set()
     start = data.find(b"\0\0\1")
     while start >= 0 and start + 3 < len(data):
         following = data.find(b"\0\0\1", start + 3)
-        first = data[start + 3]
-        kept = first & 0x1F in _H264_SETS if codec == "h264" else first >> 1 & 0x3F in _H265_SETS
-        if kept and following >= 0:
+        kind = data[start + 3] & 0x1F if codec == "h264" else data[start + 3] >> 1 & 0x3F
+        if kind in wanted and following >= 0:
+            kinds.add(kind)
             found.append(data[start + 3 : following].rstrip(b"\0"))
         start = following
-    return b"".join(found)
+    return b"".join(found) if kinds == wanted else b""

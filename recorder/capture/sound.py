@@ -21,7 +21,8 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from recorder.capture.muxer import Template, UnsupportedMediaError
+from recorder.capture.decoding import SoundDecoder
+from recorder.capture.muxer import Template
 
 ENCODED_RATE = 48_000
 AAC_FRAME_SAMPLES = 1024
@@ -32,32 +33,18 @@ _HOLE_TICKS = ENCODED_RATE * 60 // 1000
 Pcm = NDArray[np.float32]  # mono, full scale is 1.0
 
 
-class SoundDecoder:
+class MonoDecoder:
     """A camera's coded sound in, mono samples at `rate` out."""
 
     def __init__(self, source: AudioStream) -> None:
-        """Raises UnsupportedMediaError for a codec that cannot be decoded."""
-        context = source.codec_context
-        try:
-            decoder = av.CodecContext.create(context.name, "r")
-        except (av.FFmpegError, ValueError) as error:
-            raise UnsupportedMediaError(f"the camera sends {context.name} sound, which is unknown") from error
-        if not isinstance(decoder, AudioCodecContext):
-            raise UnsupportedMediaError(f"the camera's sound track bears {context.name}")
-        self._decoder = decoder
-        self._decoder.sample_rate = context.sample_rate
-        self._decoder.layout = context.layout.name
-        if context.extradata:
-            self._decoder.extradata = context.extradata
-        self.rate: int = context.sample_rate
+        """For a stream that `why_no_sound` has nothing against."""
+        self._decoder = SoundDecoder(source)
+        self.rate = self._decoder.sample_rate
         self._mono = AudioResampler("flt", "mono", self.rate)
 
     def decode(self, packet: Packet[Any]) -> Pcm:
         """All samples of the packet; none for one that is damaged."""
-        try:
-            frames = self._decoder.decode(packet)
-        except av.FFmpegError:
-            return np.zeros(0, np.float32)
+        frames = self._decoder.decode(packet)
         parts = [mono.to_ndarray().reshape(-1) for frame in frames for mono in self._mono.resample(frame)]
         return np.concatenate(parts).astype(np.float32, copy=False) if parts else np.zeros(0, np.float32)
 

@@ -40,7 +40,10 @@ def clip(
     source: str | None = None,
     download: bool = False,
 ) -> Response:
-    """A progressive MP4. Its ends snap inward to keyframes; `Protokol-Start`, `Protokol-End` tell where."""
+    """A progressive MP4. Its ends snap inward to keyframes; `Protokol-Start`, `Protokol-End` tell where.
+
+    `Protokol-Coding: h265` is a picture as the camera sent it that not every browser plays; VLC does.
+    """
     interval = parse_interval(start, end)
     stated = grounds.of_role(staff.role, ground)
     with archive.database.reading() as session:

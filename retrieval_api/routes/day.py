@@ -133,5 +133,6 @@ def _clip(
         "end_us": file.end_us,
         "size": file.size,
         "gaps": file.gaps,
+        "coding": file.coding,
         "zone": zone,
     }

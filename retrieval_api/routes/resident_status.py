@@ -144,7 +144,7 @@ def mine(
     with archive.database.reading() as session:
         looks = story.looks(session, found)
         steps = story.steps(found, story.happened(session, found.number))
-    release, missing = _release(archive, found, now_us)
+    release, missing, coding = _release(archive, found, now_us)
     labels = {room.id: room.label for room in rooms.rooms}
     return pages.render(
         request,
@@ -157,6 +157,7 @@ def mine(
         roles=ROLES,
         release=release,
         missing=missing,
+        coding=coding,
         room_label=labels.get(found.room or "", ""),
     )
 
@@ -240,14 +241,14 @@ def _log_in_form(request: Request, archive: Archive, number: str, errors: dict[s
     return response
 
 
-def _release(archive: Archive, found: models.Request, now_us: int) -> tuple[Release | None, bool]:
-    """What can be received now, and whether it is missing although it was released."""
+def _release(archive: Archive, found: models.Request, now_us: int) -> tuple[Release | None, bool, str]:
+    """What can be received now, whether it is missing although it was released, how its picture is coded."""
     try:
         release = release_of(found, now_us)
     except NotReleasedError:
-        return None, False
+        return None, False, ""
     try:
-        clip_response.find(archive, release.opening(f"request:{found.number}"), now_us)
+        clip = clip_response.find(archive, release.opening(f"request:{found.number}"), now_us)
     except (NoFootageError, NothingRecordedError):
-        return None, True
-    return release, False
+        return None, True, ""
+    return release, False, clip.file.coding

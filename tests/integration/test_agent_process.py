@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -172,8 +173,10 @@ def test_probe_says_what_the_camera_sends(camera, ingest, tmp_path):
     ingest.agent_key().write(key_file)
     done = run(tmp_path, "probe", "108", "--json", PROTOKOL_AGENT_KEY_FILE=str(key_file))
     assert done.returncode == 0, done.stderr
-    for fact in ('"video": "h264"', '"width": 1280', '"audio": "pcm_alaw"'):
-        assert fact in done.stdout
+    seen = json.loads(done.stdout)["cameras"]["main"]
+    told = {"transport": "tcp", "video": "h264", "width": 1280, "fps": 25.0, "gop_frames": 25, "gop_s": 1.0}
+    told |= {"b_frames": False, "audio": "pcm_alaw", "audio_rate": 8000, "no_sound": None}
+    assert {key: seen[key] for key in told} == told
     camera.command("108", "kill")
     try:
         done = run(tmp_path, "probe", "108", PROTOKOL_AGENT_KEY_FILE=str(key_file))

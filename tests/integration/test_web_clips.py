@@ -15,8 +15,9 @@ from sqlalchemy import select
 
 from archive import viewing
 from archive.models import CustodyEvent, Hold, RoomDay
-from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND, format_instant, now_us
+from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND, format_instant, now_us, to_datetime
 from recorder.intervals import Interval
+from tests.agent_media import Bytes, mux, pictures, sounds
 from tests.footage import FakeAgent, make_archive
 from tests.web import Client, Clock, add_staff, serving
 
@@ -293,3 +294,22 @@ def test_a_day_of_a_room_is_a_page(recorded, operator) -> None:
     assert "Вкажіть підставу" in no_ground.text
     with recorded.archive.database.reading() as session:
         assert session.scalars(select(RoomDay)).all()
+
+
+def test_h265_is_said_where_it_may_not_play(recorded, operator) -> None:
+    footage = Bytes()
+    mux(footage, pictures(2, codec="libx265"), sounds(2), codec="hevc")
+    agent = FakeAgent(recorded.archive, room="228-a")
+    start_us = recorded.start_us
+    signed, body = agent.segment(start_us, body=footage.data)
+    assert agent.send(signed, body).outcome == "accepted"
+    end_us = start_us + SEGMENT_US
+    answer = operator.head(recorded.url(start_us, end_us, room="228-a", ground="fault_check"))
+    assert answer.headers["Protokol-Coding"] == "h265"
+    answer = operator.head(recorded.url(ground="fault_check"))
+    assert answer.headers["Protokol-Coding"] == "h264"
+    day, start, end = (to_datetime(at, ZONE) for at in (start_us, start_us, end_us))
+    asked = f"date={day:%Y-%m-%d}&from={start:%H:%M:%S}&to={end:%H:%M:%S}&ground=fault_check"
+    assert "у форматі H.265" in operator.get(f"/staff/rooms/228-a/day?{asked}").text
+    assert "in H.265" in operator.get(f"/staff/rooms/228-a/day?{asked}&lang=en").text
+    assert "H.265" not in operator.get(f"/staff/rooms/108/day?{asked}&lang=uk").text

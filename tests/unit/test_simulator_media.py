@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from simulator.media import AudioCodec, MediaError, VideoSpec, load_video, make_audio
+from simulator.audio import AudioCodec, AudioSpec, make_audio
+from simulator.media import MediaError, VideoSpec, load_video
 
 SMALL = VideoSpec(width=320, height=240, bitrate_kbps=300, loop_s=2)
 
@@ -70,13 +71,13 @@ def test_more_frames_than_the_bar_code_can_tell_are_refused() -> None:
 
 def test_sound_units_fill_whole_seconds() -> None:
     for codec in (AudioCodec.ALAW, AudioCodec.MULAW, AudioCodec.AAC):
-        audio = make_audio(codec)
+        audio = make_audio(AudioSpec(codec))
         assert audio is not None
         assert len(audio.units) * audio.unit_samples % audio.rate == 0
-    aac = make_audio(AudioCodec.AAC)
+    aac = make_audio(AudioSpec(AudioCodec.AAC))
     assert aac is not None
     assert aac.codec_data[:2].hex() == "1408"  # AAC-LC, 16 kHz, mono
-    assert make_audio(AudioCodec.NONE) is None
+    assert make_audio(AudioSpec(AudioCodec.NONE)) is None
 
 
 def _nal_types(unit: bytes) -> list[int]:
