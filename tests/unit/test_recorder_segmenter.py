@@ -143,7 +143,7 @@ def test_sound_lies_in_the_segment_in_whose_picture_it_begins(packets):
 
 def test_a_segment_waits_for_late_sound_no_longer_than_the_grace():
     segmenter = Segmenter(Interval(0, 2**60), has_sound=True, segment_us=3_000_000)
-    video = [Packet(True, n * FRAME_US, n % 25 == 0) for n in range(140)]
+    video = [Packet(True, n * FRAME_US, n % 25 == 0) for n in range(115)]
     played, _ = play(segmenter, video)
     assert len(played.segments) == 2
     assert played.finished == [played.segments[0]]

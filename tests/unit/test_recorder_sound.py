@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from recorder.capture.sound import ENCODED_RATE, SoundDecoder, SoundEncoder, encoded_template
+from recorder.capture.sound import ENCODED_RATE, MonoDecoder, SoundEncoder, encoded_template
 from simulator.sound import beep_onsets, beeps
 
 
@@ -54,7 +54,7 @@ def decode(packets):
 
 def test_g711_is_decoded_to_the_sample(alaw):
     stream, blocks = alaw
-    decoder = SoundDecoder(stream)
+    decoder = MonoDecoder(stream)
     samples = [decoder.decode(_packet(block)) for block in blocks]
     assert decoder.rate == 8000
     assert {len(each) for each in samples} == {160}
