@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recorder.capture.microphone_events import MicrophoneEvent, SoundBlock
-from recorder.capture.resampler import LineResampler
 from recorder.capture.sound import ENCODED_RATE, MonoDecoder, Pcm
 from recorder.instants import US_PER_SECOND
 from recorder.logging import get_logger
 from recorder.manifest import SyncStatement
 from recorder.media_clock import MICROPHONE, MediaClock
 from recorder.skews import LEARNT_AFTER_US
+
+if TYPE_CHECKING:
+    from recorder.capture.resampler import LineResampler
 
 CAMERA_SOUND = "camera"
 # Blocks come ten times a second; this much later the microphone is not late but gone.
@@ -46,6 +48,12 @@ _QUEUED_BLOCKS = 300
 
 # (samples, 48 kHz ticks of CLOCK_MONOTONIC of the first one, name of the microphone)
 Emit = Callable[[Pcm, int, str], None]
+
+
+def _line(rate: int, **limits: float) -> LineResampler:
+    from recorder.capture.resampler import LineResampler  # noqa: PLC0415 where sound is copied it is not needed
+
+    return LineResampler(rate, **limits)
 
 
 class SoundQueue:
@@ -171,7 +179,7 @@ class RoomSound:
             self._camera_line = None
             self._using = self._microphone
         if self._mic_line is None:
-            self._mic_line = LineResampler(ENCODED_RATE, skew=self.clock.skew)
+            self._mic_line = _line(ENCODED_RATE, skew=self.clock.skew)
         start_us = self.clock.host_us((block.end_count - count) * US_PER_SECOND / ENCODED_RATE)
         samples = np.frombuffer(block.samples, np.int16).astype(np.float32) / np.float32(32768)
         duration_us = count * US_PER_SECOND / ENCODED_RATE
@@ -216,7 +224,7 @@ class RoomSound:
         samples = self._decoder.decode(packet)
         if self._camera_line is None:
             rate = self._decoder.rate
-            self._camera_line = LineResampler(rate, max_ppm=_CAMERA_PPM, step_us=_CAMERA_STEP_US)
+            self._camera_line = _line(rate, max_ppm=_CAMERA_PPM, step_us=_CAMERA_STEP_US)
         offset_us = 0 if self._microphone else self.offset_us
         duration_us = len(samples) * US_PER_SECOND / self._decoder.rate
         self._put(self._camera_line, samples, host_us + offset_us, duration_us)

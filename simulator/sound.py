@@ -17,6 +17,7 @@ BEEP_HZ = 1000
 BEEP_S = 0.08
 _BEEP_AMPLITUDE = 0.5
 _NOISE_AMPLITUDE = 0.003
+_TONE_AMPLITUDE = 0.355  # -9 dBFS
 # A beep begins where the sound first passes this part of the loudest sample, after this much quiet. What
 # is below the floor (of full scale) is noise, however loud beside the rest.
 _ONSET_LEVEL = 0.3
@@ -57,9 +58,10 @@ def heard(sound: Sound, from_ns: int, count: int, rate: float, noise: np.random.
     t = within_ns / _NS_PER_S + np.arange(count) / rate
     if sound is Sound.SILENCE:
         return np.zeros(count, np.float32)
+    made: npt.NDArray[np.float64]
     if sound in {Sound.TONE, Sound.CLIP}:
         loudness = 4.0 if sound is Sound.CLIP else 1.0
-        made = loudness * 0.5 / np.sqrt(2) * np.sin(2 * np.pi * BEEP_HZ * t)
+        made = loudness * _TONE_AMPLITUDE * np.sin(2 * np.pi * BEEP_HZ * t)
     elif sound is Sound.HUM:
         made = np.zeros(count)
         for hertz, level in ((50, 0.08), (100, 0.03), (150, 0.02)):

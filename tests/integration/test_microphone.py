@@ -96,7 +96,7 @@ def floor_us(blocks: list[SoundBlock]) -> float:
 
 def test_blocks_tell_the_devices_clock_and_hold_what_it_heard():
     with SimulatedMicrophone(ppm=300) as simulated, listening(simulated) as (_, receiver):
-        wait_for(lambda: len(receiver.blocks) >= 8 * 50, SOON_S, "eight seconds of sound")
+        wait_for(lambda: len(receiver.blocks) >= 6 * 50, SOON_S, "six seconds of sound")
         blocks = receiver.blocks
     assert receiver.events[0] == MicrophoneOpened(DEVICE)
     assert {block.session for block in blocks} == {1}
@@ -115,7 +115,7 @@ def test_blocks_tell_the_devices_clock_and_hold_what_it_heard():
     heard_us = onsets_us / (1 + 300e-6) + floor_us(early) + wall_minus_monotonic_us()
     past_second_ms = (heard_us + 500_000) % 1_000_000 / 1000 - 500
     # Later than true by the fastest that sound came through, and by that always.
-    assert len(past_second_ms) >= 6
+    assert len(past_second_ms) >= 5
     assert np.ptp(past_second_ms) < 5
     assert -2 < past_second_ms.min() < 100
 
@@ -168,7 +168,7 @@ def test_a_sound_system_that_hangs_costs_its_process_not_the_room():
 
 
 def test_a_process_that_was_held_up_is_not_killed_and_its_counts_stay_true():
-    """PulseAudio keeps the sound of a second meanwhile; a sound card would not, and PortAudio would say so."""
+    """PulseAudio keeps the sound of that second; a sound card would not, and PortAudio would say so."""
     with SimulatedMicrophone() as simulated, listening(simulated) as (link, receiver):
         wait_for(lambda: len(receiver.blocks) >= 50, SOON_S, "a second of sound")
         before = receiver.blocks
@@ -251,8 +251,8 @@ def test_a_probe_tells_the_level_and_the_devices():
         assert seen["rms_dbfs"] == pytest.approx(-12, abs=1)
         with pytest.raises(MicrophoneError, match=r"is named 'shure'; there are 0 'room-mic'"):
             probe_microphone(Microphone(device="shure"), 0.5, environment=simulated.environment)
+        simulated.command("hang")
         with pytest.raises(MicrophoneError, match="the sound system does not answer"):
-            simulated.command("hang")
             list_sound_devices(simulated.environment)
         with pytest.raises(CommandError, match="say resume first"):
             simulated.command("unplug")
@@ -270,10 +270,10 @@ def test_the_agents_probe_tries_the_microphone_too(tmp_path, known):
             "PROTOKOL_DATA_DIR": str(tmp_path),
             "PROTOKOL_AGENT_KEY_FILE": str(tmp_path / "agent.key"),
         }
+        environment = {**os.environ, **simulated.environment, **settings}
         as_json = ["--json"] if known else []
-        done = protokol(
-            {**os.environ, **simulated.environment, **settings}, "agent", "probe", "108", *as_json, expect=1
-        )
+        # The room's camera does not answer.
+        done = protokol(environment, "agent", "probe", "108", *as_json, expect=1)
     if known:
         told = json.loads(done.stdout)
         assert told["microphone"]["device"] == DEVICE
