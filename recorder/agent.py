@@ -25,6 +25,7 @@ from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from recorder.keyfile import AgentKey
 from recorder.logging import bind, get_logger
 from recorder.manifest import GapCause
+from recorder.readiness_checker import ReadinessChecker
 from recorder.rooms import Camera, RoomConfiguration
 from recorder.sd_notify import notify
 from recorder.shipper import Shipper
@@ -120,6 +121,14 @@ class Agent:
             configuration_changed=self._configuration_changed,
             every_s=options.heartbeat_s,
         )
+        self._readiness = ReadinessChecker(
+            lambda: self._store.current,
+            lambda: {name: address for name, (address, _) in list(self._sources.items())},
+            spool=self._spool,
+            host=self._host,
+            is_idle=lambda: all(r.is_idle for _, r in list(self._sources.values())),
+            server_error=lambda: self._heartbeat.error,
+        )
 
     def _configuration_changed(self) -> None:
         self._changed = True
@@ -130,6 +139,7 @@ class Agent:
             recorder.start()
         self._shipper.start()
         self._heartbeat.start()
+        self._readiness.start()
         # What is loaded by now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -149,7 +159,8 @@ class Agent:
     def _document(self) -> dict[str, object]:
         statuses = {name: recorder.status for name, (_, recorder) in list(self._sources.items())}
         version = self._store.current.version
-        return report(statuses, self._spool, self._host.trust, version, now_us())
+        beat = report(statuses, self._spool, self._host.trust, version, now_us())
+        return beat | {"readiness": self._readiness.document()}
 
     def _open_sources(self, configuration: RoomConfiguration, *, restarted: bool = False) -> None:
         if not configuration.room.cameras:
@@ -210,6 +221,7 @@ class Agent:
         began = time.monotonic()
         recorders = [recorder for _, recorder in self._sources.values()]
         self._heartbeat.stop()
+        self._readiness.stop()
         for recorder in recorders:
             recorder.stop()
         for recorder in recorders:

@@ -103,6 +103,11 @@ class SourceRecorder(threading.Thread):
         self._stopping.set()
         self._inbox.wake()
 
+    @property
+    def is_idle(self) -> bool:
+        """Neither records nor wants its camera."""
+        return not self._window.is_wanted and self._session is None
+
     def run(self) -> None:
         self._link.start()
         while not self._stopping.is_set():
