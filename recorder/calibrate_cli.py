@@ -34,7 +34,7 @@ def agent_calibrate(
 ) -> None:
     """Look at ROOM and listen to it for a minute, and propose its `av_offset_ms`.
 
-    Meanwhile clap, slowly and in sight of the camera, or hold the server's page /calibrate before it.
+    Meanwhile clap every second or two in sight of the camera, or hold the server's page /calibrate before it.
     Nothing is kept and nothing is changed. Exit code 1 when the offset cannot be told.
     """
     from recorder.agent import camera_address  # noqa: PLC0415 only here
@@ -48,7 +48,7 @@ def agent_calibrate(
     configured = store.current.room
     camera = _camera(configured, source)
     address = camera_address(camera, settings.camera_secrets_dir)
-    _ask(configured, seconds, yes=yes)
+    _ask(configured, seconds, f"{key.server_url}/calibrate", yes=yes)
     if configured.microphone:
         click.echo("note: measured with the camera's own sound, not with the room's microphone", err=True)
     result: dict[str, Any] = {
@@ -85,12 +85,12 @@ def _camera(room: Room, source: str | None) -> Camera:
     return room.cameras[names.index(source) if source else 0]
 
 
-def _ask(room: Room, seconds: int, *, yes: bool) -> None:
+def _ask(room: Room, seconds: int, page: str, *, yes: bool) -> None:
     """Outside its hours nobody expects a room to be listened to. Raises ProtokolError without consent."""
     click.echo(
         f"Room {room.label} will be looked at and listened to for {seconds} s. Nothing is kept.\n"
-        "Clap about once a second, slowly, in sight of the camera; or hold a telephone that shows the "
-        "server's page /calibrate before it.",
+        "Clap every second or two, in sight of the camera; or hold a telephone that shows "
+        f"{page} before it.",
         err=True,
     )
     if not yes and not (sys.stdin.isatty() and click.confirm("Does everybody in the room know?", err=True)):

@@ -68,7 +68,7 @@ class Stretch:
 
 
 def flash_onsets(pictures: Pictures, heard_us: Sequence[float]) -> list[float]:
-    """Times of the first picture of each sudden light in the part of the picture that flashes with the sounds.
+    """First pictures of sudden lights, where the picture flashes together with the sounds.
 
     Flashes without a sound are among them; less than 0.3 s after another one none is.
     """
@@ -149,7 +149,7 @@ def _onset_samples(samples: Floats, rate: int) -> list[int]:
         # Blocks of one sound follow each other; the first of them is its beginning.
         if each - last >= quiet:
             attack = high[each * block : each * block + round(rate * _ATTACK_S)]
-            from_ = max(0, (each - 2) * block)
+            from_ = max(0, (int(each) - 2) * block)
             above = np.flatnonzero(high[from_:] > _HEARD_AT * attack.max())
             onsets.append(from_ + int(above[0]))
         last = int(each)

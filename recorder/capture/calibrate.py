@@ -140,20 +140,12 @@ class _Watcher:
 
     def take(self, packet: Any, arrival_us: int) -> None:
         track = self._tracks.get(packet.stream_index)
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        if track is None or stamp is None:
+        if track is None or packet.pts is None:
             return
-        track.came = True
-        if not track.timeline.reported and packet.has_sidedata("prft"):
-            track.timeline.report_seen()
-        if track.timeline.step_us(stamp * track.tick_us, arrival_us):
-            self.forget()
-        is_picture = packet.stream_index == self._video_index
-        if is_picture:
-            self._clock.observe(stamp * track.tick_us, arrival_us)
+        self._place(track, packet, arrival_us)
         if not all(each.timeline.reported for each in self._tracks.values() if each.came):
             return
-        if is_picture:
+        if packet.stream_index == self._video_index:
             if self._awaits_keyframe and not packet.is_keyframe:
                 return
             self._awaits_keyframe = False
@@ -164,6 +156,17 @@ class _Watcher:
                 self._see(frame, frame.pts * track.tick_us)
             else:
                 self._hear(frame, frame.pts * track.tick_us)
+
+    def _place(self, track: _Track, packet: Any, arrival_us: int) -> None:
+        """As the recorder's session does; but what lies before a step is forgotten, not bridged."""
+        track.came = True
+        if not track.timeline.reported and packet.has_sidedata("prft"):
+            track.timeline.report_seen()
+        stamp = packet.pts if packet.dts is None else packet.dts
+        if track.timeline.step_us(stamp * track.tick_us, arrival_us):
+            self.forget()
+        if packet.stream_index == self._video_index:
+            self._clock.observe(packet.pts * track.tick_us, arrival_us)
 
     def _see(self, frame: VideoFrame, media_us: float) -> None:
         luma = _luma(frame)
