@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 _FLASH_CELLS = 3
 _FLASH_RISE = 20.0  # of 219 steps between black and white
 _FLASH_DEVIATIONS = 8.0  # times what the cell brightens by usually
-_OF_ITS_OWN = 0.5  # of a cell's flashes belong to sounds
+_TOGETHER = 0.5  # seven of ten flashes with a sound, and of sounds with a flash
 _SEEN_AT = 0.15  # of the rise: a frame that caught the end of its exposure alone counts
 _EVENTS_APART_US = 300_000
 # No camera that anybody would use is later than this, and patterns repeat after a second.
@@ -83,7 +83,7 @@ def flash_onsets(pictures: Pictures, heard_us: Sequence[float]) -> list[float]:
         ),
         reverse=True,
     )[:_FLASH_CELLS]
-    if not best or best[0][0] < _OF_ITS_OWN:
+    if not best or best[0][0] < _TOGETHER:
         return []
     cells = [cell for score, cell in best if score > 0.8 * best[0][0]]
     level = light[:, cells].mean(axis=1)
