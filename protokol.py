@@ -22,6 +22,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "agent enroll": ("archive.cli:agent_enroll", "Make a room's key and token (on the server)."),
     "agent run": ("recorder.cli:agent_run", "Record a room and ship its segments."),
     "agent probe": ("recorder.cli:agent_probe", "Open a room's cameras and say what they send."),
+    "agent calibrate": (
+        "recorder.calibrate_cli:agent_calibrate",
+        "Find a room's offset of sound and picture.",
+    ),
     "serve": ("retrieval_api.cli:serve", "The council server: ingest, pages, API."),
     "archive search": ("archive.cli:search", "Segments and gaps of a room."),
     "archive export": ("archive.cli:export", "Write a clip to a file."),

@@ -12,7 +12,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,7 @@ from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from recorder.keyfile import AgentKey
 from recorder.logging import bind, get_logger
 from recorder.manifest import GapCause
+from recorder.readiness_checker import ReadinessChecker
 from recorder.room_microphone import RoomMicrophone
 from recorder.rooms import Camera, RoomConfiguration
 from recorder.sd_notify import notify
@@ -143,6 +144,15 @@ class Agent:
             configuration_changed=self._configuration_changed,
             every_s=options.heartbeat_s,
         )
+        self._readiness = ReadinessChecker(
+            lambda: self._store.current,
+            self._addresses,
+            spool=self._spool,
+            host=self._host,
+            is_idle=lambda: all(recorder.is_idle for recorder in list(self._sources.values())),
+            server_error=lambda: self._heartbeat.error,
+            microphone=self._sound_probe,
+        )
 
     def _configuration_changed(self) -> None:
         self._changed = True
@@ -153,6 +163,7 @@ class Agent:
             recorder.start()
         self._shipper.start()
         self._heartbeat.start()
+        self._readiness.start()
         # What is loaded by now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -169,10 +180,22 @@ class Agent:
             notify("STOPPING=1")
             self._shut_down()
 
+    def _addresses(self) -> dict[str, Address]:
+        hardware = [recorder.hardware for recorder in list(self._sources.values())]
+        return {each.source: each.address for each in hardware if each.address}
+
+    def _sound_probe(self) -> Callable[[float], float | str] | None:
+        if self._microphone is None:
+            return None
+        from recorder.capture.microphone_listener import sound_probe  # noqa: PLC0415 only here
+
+        return sound_probe(self._microphone.configured, self._options.sound_environment)
+
     def _document(self) -> dict[str, object]:
         statuses = {name: recorder.status for name, recorder in list(self._sources.items())}
         version = self._store.current.version
-        return report(statuses, self._spool, self._host.trust, version, now_us())
+        beat = report(statuses, self._spool, self._host.trust, version, now_us())
+        return beat | {"readiness": self._readiness.document()}
 
     def _hardware(self, configuration: RoomConfiguration) -> dict[str, SourceHardware]:
         """The room's sources by name. Raises ConfigurationError."""
@@ -250,6 +273,7 @@ class Agent:
         began = time.monotonic()
         recorders = list(self._sources.values())
         self._heartbeat.stop()
+        self._readiness.stop()
         for recorder in recorders:
             recorder.stop()
         for recorder in recorders:

@@ -22,7 +22,7 @@ _PROBE_S = 3.0
 _PROBE_MICROPHONE_S = 1.0
 
 
-def _load_key(settings: Settings, room: str) -> AgentKey:
+def load_agent_key(settings: Settings, room: str) -> AgentKey:
     """Raises ConfigurationError, also when the key is another room's."""
     if settings.agent_key_file is None:
         raise ConfigurationError(
@@ -45,7 +45,7 @@ def agent_run(room: str, json_logs: bool) -> None:
     share_one_heap()
     configure_logging(json=json_logs)
     settings = load_settings()
-    key = _load_key(settings, room)
+    key = load_agent_key(settings, room)
     options = AgentOptions(
         spool_dir=settings.spool_dir(room),
         spool_limit_bytes=settings.spool_limit_bytes,
@@ -98,7 +98,7 @@ def agent_probe(room: str, as_json: bool) -> None:
 
 
 def _room(settings: Settings, room: str) -> Room:
-    key = _load_key(settings, room)
+    key = load_agent_key(settings, room)
     return RoomConfiguration.model_validate_json(key.configuration.configuration).room
 
 

@@ -81,6 +81,11 @@ class Heartbeat(threading.Thread):
         self._told = ""
         self._log = get_logger()
 
+    @property
+    def error(self) -> str:
+        """Why the last heartbeat was not answered, or nothing."""
+        return self._told
+
     def stop(self) -> None:
         self._stopping.set()
 

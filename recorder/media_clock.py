@@ -303,3 +303,19 @@ class MediaClock:
         limit = self._limits.max_skew_ppm * 1e-6
         self.skew = min(max((right[1] - left[1]) / (right[0] - left[0]), -limit), limit)
         self._line_media, self._line_late = left
+
+
+class PictureArrivals:
+    """When pictures arrived, as far as FFmpeg lets one know: its parser gives a picture when the first bytes
+    of the next one have come, so that is when the next one arrived.
+    """
+
+    def __init__(self, clock: MediaClock) -> None:
+        self._clock = clock
+        self._next_came_us = 0
+
+    def observe(self, media_us: float, given_us: int) -> None:
+        """In the order in which FFmpeg gives them."""
+        came_us, self._next_came_us = self._next_came_us, given_us
+        if came_us:
+            self._clock.observe(media_us, came_us)

@@ -50,10 +50,16 @@ _QUEUED_BLOCKS = 300
 Emit = Callable[[Pcm, int, str], None]
 
 
-def _line(rate: int, **limits: float) -> LineResampler:
+def _microphone_line(skew: float) -> LineResampler:
     from recorder.capture.resampler import LineResampler  # noqa: PLC0415 where sound is copied it is not needed
 
-    return LineResampler(rate, **limits)
+    return LineResampler(ENCODED_RATE, skew=skew)
+
+
+def _camera_line(rate: int) -> LineResampler:
+    from recorder.capture.resampler import LineResampler  # noqa: PLC0415 as above
+
+    return LineResampler(rate, max_ppm=_CAMERA_PPM, step_us=_CAMERA_STEP_US)
 
 
 class SoundQueue:
@@ -179,7 +185,7 @@ class RoomSound:
             self._camera_line = None
             self._using = self._microphone
         if self._mic_line is None:
-            self._mic_line = _line(ENCODED_RATE, skew=self.clock.skew)
+            self._mic_line = _microphone_line(self.clock.skew)
         start_us = self.clock.host_us((block.end_count - count) * US_PER_SECOND / ENCODED_RATE)
         samples = np.frombuffer(block.samples, np.int16).astype(np.float32) / np.float32(32768)
         duration_us = count * US_PER_SECOND / ENCODED_RATE
@@ -224,7 +230,7 @@ class RoomSound:
         samples = self._decoder.decode(packet)
         if self._camera_line is None:
             rate = self._decoder.rate
-            self._camera_line = _line(rate, max_ppm=_CAMERA_PPM, step_us=_CAMERA_STEP_US)
+            self._camera_line = _camera_line(rate)
         offset_us = 0 if self._microphone else self.offset_us
         duration_us = len(samples) * US_PER_SECOND / self._decoder.rate
         self._put(self._camera_line, samples, host_us + offset_us, duration_us)

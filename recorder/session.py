@@ -19,7 +19,7 @@ from recorder.capture.reordering import Reordering
 from recorder.capture.sound import MonoDecoder
 from recorder.instants import US_PER_SECOND
 from recorder.logging import get_logger
-from recorder.media_clock import CAMERA, MediaClock
+from recorder.media_clock import CAMERA, MediaClock, PictureArrivals
 from recorder.recording import Recording
 from recorder.room_sound import RoomSound
 from recorder.run import CopiedSound, MediaError, Picture
@@ -85,10 +85,10 @@ class Session:
         self._audio: _Track | None = None
         self._alignment = Alignment()
         self.clock = MediaClock(CAMERA, skew=skew)
+        self._arrivals = PictureArrivals(self.clock)
         self._clock_jumps = 0
         self._held: list[tuple[Any, int]] | None = []
         self._observing = False
-        self._next_came_us = 0
         self._sound_waits_since_us = 0
         # What the camera said of itself holds until a keyframe says more.
         self._sets = parameter_sets(self._codec, self._extradata + _START_CODE)
@@ -147,7 +147,7 @@ class Session:
             pictures[0].pts = first_pts
         for each, at_us in held:
             if each.stream_index == self._video.index and each.pts is not None:
-                self._observe(each.pts * _VIDEO_TICK_US, at_us)
+                self._arrivals.observe(each.pts * _VIDEO_TICK_US, at_us)
         for each, at_us in held:
             self._process(each, at_us)
         self._observing = True
@@ -165,7 +165,7 @@ class Session:
         dts = self._order.decoded(pts)
         media_us = pts * _VIDEO_TICK_US
         if self._observing:
-            self._observe(media_us, arrival_us)
+            self._arrivals.observe(media_us, arrival_us)
         keyframe = packet.is_keyframe
         if self.clock.jumps != self._clock_jumps:
             self._clock_jumps = self.clock.jumps
@@ -182,14 +182,6 @@ class Session:
         if self._order.depth:
             duration_us = (self._order.frame_ticks or 0) * _VIDEO_TICK_US or _DEFAULT_FRAME_US
         self._recording.video(packet, host_us, pts - dts, duration_us, keyframe=keyframe)
-
-    def _observe(self, media_us: float, arrival_us: int) -> None:
-        """FFmpeg's parser gives a picture when the first bytes of the next one have come: that is when the
-        next one arrived.
-        """
-        came_us, self._next_came_us = self._next_came_us, arrival_us
-        if came_us:
-            self.clock.observe(media_us, came_us)
 
     def _process_audio(self, track: _Track, packet: Any, arrival_us: int) -> None:
         pts = self._place(track, packet, arrival_us)

@@ -149,6 +149,11 @@ class SourceRecorder(threading.Thread):
         self._stopping.set()
         self._inbox.wake()
 
+    @property
+    def is_idle(self) -> bool:
+        """Neither records nor wants its camera."""
+        return not self._window.is_wanted and self._session is None
+
     def run(self) -> None:
         if self._link:
             self._link.start()

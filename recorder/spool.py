@@ -141,6 +141,11 @@ class Spool:
             self._full = not self._keep_ballast()
         return not self._full
 
+    def free_bytes(self) -> int:
+        """What may still be kept: by the spool's limit, and by the disk."""
+        status = os.statvfs(self.root)
+        return max(0, min(self._limit_bytes - self._bytes, status.f_bavail * status.f_frsize))
+
     def _disk_has_room(self) -> bool:
         status = os.statvfs(self.root)
         enough = max(_FREE_TO_RESUME_BYTES, int(status.f_blocks * status.f_frsize * _FREE_TO_RESUME))

@@ -13,6 +13,7 @@ from retrieval_api import assets, clip_problems, problems
 from retrieval_api.middleware import BodyLimit, SecurityHeaders
 from retrieval_api.routes import (
     board,
+    calibrate,
     clips,
     custody,
     day,
@@ -34,6 +35,7 @@ _ROUTES = (
     requests_api,
     staff_login,
     board,
+    calibrate,
     day,
     custody,
     notice,

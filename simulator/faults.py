@@ -32,11 +32,12 @@ class Faults:
     size: tuple[int, int] | None = None
     clock_offset_s: float = 0.0
     loss: float = 0.0
+    sound_late_ms: float = 0.0
 
 
 USAGE = (
     "kill | start | stall | resume | drop video | drop audio | restore | resolution WIDTHxHEIGHT | "
-    "clock OFFSET_S | loss FRACTION | mend | status"
+    "clock OFFSET_S | loss FRACTION | sound-late MS | mend | status"
 )
 
 
@@ -60,6 +61,8 @@ def change(faults: Faults, words: list[str]) -> Faults:
             new = {"clock_offset_s": _number(offset, -1e10, 1e10)}
         case ["loss", fraction]:
             new = {"loss": _number(fraction, 0.0, 1.0)}
+        case ["sound-late", late]:
+            new = {"sound_late_ms": _number(late, 0.0, 2000.0)}
         case _:
             raise CommandError(f"not understood: {' '.join(words)[:80]!r}; say {USAGE}")
     return replace(faults, **new)
@@ -84,5 +87,6 @@ def describe(faults: Faults) -> str:
         *([f"{faults.size[0]}x{faults.size[1]}"] if faults.size else []),
         *([f"clock {faults.clock_offset_s:+g} s"] if faults.clock_offset_s else []),
         *([f"loss {faults.loss:g}"] if faults.loss else []),
+        *([f"sound {faults.sound_late_ms:g} ms late"] if faults.sound_late_ms else []),
     ]
     return ", ".join(said) or "well"

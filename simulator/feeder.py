@@ -81,7 +81,11 @@ class Feed:
         self._push_pictures(now_ns, zero_ns, silent=faults.stalled or VIDEO in faults.dropped)
         if self._audio is not None and self._sound_schedule is not None:
             silent = faults.stalled or AUDIO in faults.dropped
-            self._push_sounds(self._audio, self._sound_schedule, now_ns, zero_ns, silent=silent)
+            late_ns = round(faults.sound_late_ms * 1_000_000)
+            # As if all of it had been later: the due, and the stamps.
+            self._push_sounds(
+                self._audio, self._sound_schedule, now_ns - late_ns, zero_ns - late_ns, silent=silent
+            )
 
     def _announce(self, faults: Faults, running_ns: int) -> None:
         """Tell the server that a track which is silent from the start is there, and that nothing comes.

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from archive import search
 from archive.system import Archive
-from retrieval_api import pages, wording
+from retrieval_api import pages, readiness_view, wording
 from retrieval_api.auth import Staff, require
 from retrieval_api.pages import archive_of, now_of
 from retrieval_api.routes.rooms import FOOTAGE_ROLES
@@ -34,12 +34,17 @@ def board(
     """The whole page; for htmx, the part of it that changes."""
     with archive.database.reading() as session:
         states = search.room_states(session, archive.configurations, now_us)
+        version, rooms = archive.configurations.current(session)
+    configurations = {room.id: rooms.configuration(room.id, version) for room in rooms.rooms}
+    readiness = readiness_view.of_rooms(states, configurations, now_us)
     fragment = "HX-Request" in request.headers
     return pages.render(
         request,
         "_board.html" if fragment else "board.html",
         faults=[state for state in states if state.state == "fault"],
-        others=[state for state in states if state.state != "fault"],
+        unready=[state for state in states if readiness.is_unready(state.room)],
+        others=[state for state in states if state.state != "fault" and not readiness.is_unready(state.room)],
+        readiness=readiness,
         recording=sum(state.state == "recording" for state in states),
         cause_now=wording.cause_now,
         may_open=staff.role in FOOTAGE_ROLES,
@@ -50,4 +55,4 @@ def board(
 def faults(request: Request, staff: AnyStaff) -> Response:
     """What each cause of a gap means and what a person can do about it."""
     del staff
-    return pages.render(request, "faults.html", causes=wording.CAUSES)
+    return pages.render(request, "faults.html", causes=wording.CAUSES, reasons=readiness_view.REASONS)

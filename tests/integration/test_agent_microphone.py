@@ -1,4 +1,4 @@
-"""A room with a microphone of its own: real RTSP, real PulseAudio, a real child process; clocks that differ."""
+"""A room with a microphone of its own: real RTSP, real PulseAudio, a real process; clocks that differ."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ def test_faults_add_up_and_are_mended_one_by_one() -> None:
         ("drop video", "restore"),
         ("clock 5", "clock 0"),
         ("loss 1", "loss 0"),
+        ("sound-late 120.5", "sound-late 0"),
     ],
 )
 def test_each_fault_is_undone_by_its_word(fault: str, mend: str) -> None:
@@ -45,7 +46,19 @@ def test_each_fault_is_undone_by_its_word(fault: str, mend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "explode", "drop", "drop smell", "loss", "loss 2", "loss nan", "clock soon", "stall now"]
+    "line",
+    [
+        "",
+        "explode",
+        "drop",
+        "drop smell",
+        "loss",
+        "loss 2",
+        "loss nan",
+        "clock soon",
+        "stall now",
+        "sound-late -1",
+    ],
 )
 def test_what_is_not_understood_is_refused(line: str) -> None:
     with pytest.raises(CommandError):
