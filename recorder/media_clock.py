@@ -114,8 +114,9 @@ class MediaClock:
 
     @property
     def in_doubt(self) -> bool:
-        """The latest arrivals tell of a stall or of media lost uncounted; which, will be known in half a
-        second at most. Until then media are better kept than placed."""
+        """The latest arrivals tell of a stall or of media lost uncounted. Which, will be known half a second
+        of arrivals later at most; until then media are better kept than placed.
+        """
         return self._doubt_since is not None
 
     @property
@@ -253,7 +254,8 @@ class MediaClock:
         bins = self._bins
         if len(bins) < 2 * _STEP_BINS or bins[-1][0] - bins[0][0] < _LEARNED_US:
             return
-        above = [late - self._on_line(media) for media, late in itertools.islice(reversed(bins), 2 * _STEP_BINS)]
+        latest = itertools.islice(reversed(bins), 2 * _STEP_BINS)
+        above = [late - self._on_line(media) for media, late in latest]
         rise = min(above[:_STEP_BINS])
         usual = statistics.median(above[_STEP_BINS:])
         if not usual + _STEP_US <= rise <= self._limits.late_us:
@@ -270,9 +272,9 @@ class MediaClock:
             self._late_since, self._late_bins = self._bin_start, []
         self._late_bins.append((media, late))
         if media - self._late_since >= self._limits.late_for_us:
-            kept = self._late_bins
+            kept, level = self._late_bins, self._level
             self.restart()
-            self._bins.extend(kept)
+            self._bins.extend((at, each + level) for at, each in kept)
             self._last_media = media
 
     def _fit(self) -> None:

@@ -70,7 +70,8 @@ class SoundLine:
 
     def place(self, samples: int, line_us: float, next_ticks: float | None) -> Placement:
         """`line_us`: where on the line the block's first sample belongs. `next_ticks`: where it would come
-        to be, by what was given out and is under way; None: nothing was."""
+        to be, by what was given out and is under way; None: nothing was.
+        """
         target_ticks = line_us * TICKS_PER_US
         error = 0.0 if next_ticks is None else target_ticks - next_ticks
         if next_ticks is None or error > _MAX_SILENCE_US * TICKS_PER_US:

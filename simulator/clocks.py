@@ -9,7 +9,7 @@ belongs to the true time: no clock can see it, calibration removes it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from recorder.media_clock import CAMERA, MICROPHONE, MediaClock
 from recorder.sound_line import LINE_RATE, TICKS_PER_US, SoundLine
 from recorder.timeline import TrackTimeline
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 Network = Literal["lan", "wifi", "bad_wifi", "gamma"]
 
 WORKING_DAY_S = 9 * 3600
@@ -84,23 +84,25 @@ SCENARIOS = {
 @dataclass(frozen=True)
 class Arrivals:
     """One device's units in the order of arrival: their media time, when they were captured (the constant
-    delay included), when they came."""
+    delay included), when they came.
+    """
 
     media: Floats
     true: Floats
     arrival: Floats
 
 
-@dataclass
+@dataclass(frozen=True)
 class Played:
     """For each second, in microseconds: sound minus picture, and how far each is from the truth. NaN where
-    nothing was placed. `uncertainty_us`: what the two clocks said of themselves, added up."""
+    nothing was placed. `uncertainty_us`: once a minute, what the two clocks said of themselves, added up.
+    """
 
     offset_us: Floats
     picture_us: Floats
     sound_us: Floats
     uncertainty_us: Floats
-    jumps: dict[str, int] = field(default_factory=dict)
+    jumps: dict[str, int]
 
     def percentile_ms(self, percent: float) -> float:
         return float(np.nanpercentile(np.abs(self.offset_us), percent)) / 1000
@@ -135,7 +137,8 @@ def _clock(ppm: float, duration_s: int, rng: np.random.Generator, media: Floats)
         since = np.maximum(t - rng.uniform(0, duration_s), 0)
         skew_ppm += rng.uniform(-2, 2) * (1 - np.exp(-since / 300))
     elapsed = np.concatenate([[0], np.cumsum(1 + skew_ppm[:-1] * 1e-6)])
-    return np.interp(media, elapsed, t)
+    true: Floats = np.interp(media, elapsed, t)
+    return true
 
 
 def _bursts(
@@ -150,9 +153,7 @@ def _bursts(
         length = rng.exponential(for_s)
         bad[int(t / unit_s) : int((t + length) / unit_s)] = True
         t += length
-    return np.minimum(
-        np.where(bad, rng.uniform(0, worst_s, count), rng.exponential(usual_s, count)), worst_s
-    )
+    return np.minimum(np.where(bad, rng.uniform(0, worst_s, count), rng.exponential(usual_s, count)), worst_s)
 
 
 def _jitter(network: Network, rng: np.random.Generator, count: int) -> tuple[Floats, float]:
@@ -174,7 +175,8 @@ def _wander(rng: np.random.Generator, duration_s: int, deviation_s: float) -> Fl
     for push in rng.normal(0, deviation_s * np.sqrt(1 - keep**2), duration_s + 20).tolist():
         delay = delay * keep + push
         delays.append(delay)
-    return np.clip(delays, -3 * deviation_s, 3 * deviation_s) + 3 * deviation_s
+    within: Floats = np.clip(delays, -3 * deviation_s, 3 * deviation_s)
+    return within + 3 * deviation_s
 
 
 def _stalled(rng: np.random.Generator, arrival: Floats, every_s: float, longest_s: float) -> Floats:
@@ -246,6 +248,21 @@ def _read_in_bursts(units: Arrivals) -> Arrivals:
     return Arrivals(units.media, units.true, np.array(stamps))
 
 
+class _Seconds:
+    """A device's units dealt out by the second of their arrival, in microseconds."""
+
+    def __init__(self, units: Arrivals, duration_s: int) -> None:
+        self._begin: list[int] = np.searchsorted(units.arrival, np.arange(duration_s + 1.0)).tolist()
+        self._media, self._arrival, self._true = (
+            (each * 1e6).tolist() for each in (units.media, units.arrival, units.true)
+        )
+
+    def units(self, second: int) -> tuple[list[float], list[float], list[float]]:
+        """Media times, arrivals, true times."""
+        dealt = slice(self._begin[second], self._begin[second + 1])
+        return self._media[dealt], self._arrival[dealt], self._true[dealt]
+
+
 class _Pictures:
     """As a session does it: steps of media time are bridged, the clock sees one line."""
 
@@ -255,7 +272,9 @@ class _Pictures:
         self._shift_us = 0.0
 
     def hear(self, media_us: list[float], arrival_us: list[float], true_us: list[float]) -> float:
-        """How far the last one is placed from its true time."""
+        """How far the last one is placed from its true time; NaN where none came."""
+        if not media_us:
+            return float("nan")
         for media, arrival in zip(media_us, arrival_us, strict=True):
             self._shift_us -= self._timeline.step_us(media, arrival)
             self.clock.observe(media + self._shift_us, arrival)
@@ -306,22 +325,13 @@ class _Sounds:
 def play(scenario: Scenario, duration_s: int = WORKING_DAY_S) -> Played:
     """The recorder's clocks through the scenario. Nine hours take some ten seconds of CPU."""
     pictures, sounds = _Pictures(), _Sounds()
-    played = Played(*(np.full(duration_s, np.nan) for _ in range(4)))
-    feeds = []
-    for units, placed in zip(
-        arrivals(scenario, duration_s), (played.picture_us, played.sound_us), strict=True
-    ):
-        second = np.searchsorted(units.arrival, np.arange(duration_s + 1.0)).tolist()
-        lists = [(each * 1e6).tolist() for each in (units.media, units.arrival, units.true)]
-        feeds.append((lists, second, placed))
+    picture_us, sound_us, uncertainty_us = (np.full(duration_s, np.nan) for _ in range(3))
+    camera, microphone = (_Seconds(each, duration_s) for each in arrivals(scenario, duration_s))
     for k in range(duration_s):
-        for device, (lists, second, placed) in zip((pictures, sounds), feeds, strict=True):
-            first, behind = second[k], second[k + 1]
-            if behind > first:
-                placed[k] = device.hear(*(each[first:behind] for each in lists))
+        picture_us[k] = pictures.hear(*camera.units(k))
+        sound_us[k] = sounds.hear(*microphone.units(k))
         if k % 60 == 59:
-            said = [device.clock.uncertainty_us for device in (pictures, sounds)]
-            played.uncertainty_us[k] = sum(each or 0 for each in said)
-    played.offset_us = played.sound_us - played.picture_us
-    played.jumps = {"camera": pictures.clock.jumps, "microphone": sounds.clock.jumps}
-    return played
+            said = (pictures.clock.uncertainty_us, sounds.clock.uncertainty_us)
+            uncertainty_us[k] = sum(each or 0 for each in said)
+    jumps = {"camera": pictures.clock.jumps, "microphone": sounds.clock.jumps}
+    return Played(sound_us - picture_us, picture_us, sound_us, uncertainty_us, jumps)

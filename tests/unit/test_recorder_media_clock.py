@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -232,7 +233,7 @@ def test_whatever_arrives_answers_stay_and_are_smooth(units, limits, skew):
         answers = {at: answer for at, answer in answers.items() if at > media - 9 * S}
         ordered = sorted(answers.items())
         assert all(clock.host_us(at) == answer for at, answer in ordered)
-        for (at, answer), (later_at, later) in zip(ordered, ordered[1:], strict=False):
+        for (at, answer), (later_at, later) in itertools.pairwise(ordered):
             passed = later_at - at
             assert passed * (1 - bound) - 1 <= later - answer <= passed * (1 + bound) + 1
 

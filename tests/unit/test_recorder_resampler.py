@@ -104,9 +104,7 @@ def test_a_tone_stays_clean_while_it_is_corrected(rate, skew):
     pieces = []
     for first in range(0, len(source), rate // 50):
         steered_us = 500e-6 * min(max(first / rate - 15, 0), 10) * 1e6
-        pieces += resampler.feed(
-            source[first : first + rate // 50], true_us(first, rate, skew) + steered_us
-        )
+        pieces += resampler.feed(source[first : first + rate // 50], true_us(first, rate, skew) + steered_us)
     _, sound = joined(pieces)
     worst = -200.0
     for at_s in range(1, seconds - 2):
