@@ -68,6 +68,9 @@ _STEP_US = 6_000
 _STEP_BINS = 10
 _LEARNED_US = 60_000_000
 _LEVEL_LEAST_US = 2_000
+# A line begun after a jump rests on one arrival, which may itself have been late; until the first bin is
+# closed it rather jumps again than slews for many seconds. Whoever heeds jumps at keyframes sees one.
+_JUMP_EARLY_US = 10_000
 # Answers up to this far beyond the last observation are kept.
 _AHEAD_US = 1_000_000
 # For the uncertainty: the latest arrivals, and what is left of it at best.
@@ -174,7 +177,8 @@ class MediaClock:
         else:
             above = late - line - self.skew * (media - self._line_media)
             settled = bool(self._bins) or self._out is not None
-            if media < self._last_media - _BACK_US or (settled and above < -self._limits.early_us):
+            early = self._limits.early_us if self._bins or not self.jumps else _JUMP_EARLY_US
+            if media < self._last_media - _BACK_US or (settled and above < -early):
                 self.restart()
                 self._line_media, self._line_late = media, late
             elif not self._bins and above < 0:

@@ -9,6 +9,7 @@ belongs to the true time: no clock can see it, calibration removes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,8 @@ _FLOOR_S = {"camera": 0.002, "microphone": 0.001}
 # The recorder reads a camera in bursts: what came meanwhile is stamped when it is read.
 _READ_PAUSE_S = 0.18
 _READ_WAITED_S = 0.002
+# At first it waits for this long, until it has seen how late pictures are.
+_HELD_US = 300_000
 # The microphone's sound is placed in pieces of this many blocks.
 _PLACED_BLOCKS = 5
 _RAMP_S = 0.5
@@ -70,7 +73,10 @@ SCENARIOS = {
         60, -100, "wifi", floor_rises=((0.2, 1200, 0.015), (0.6, 1200, 0.015)), stable_floor=False
     ),
     "camera_steps": Scenario(
-        100, -100, "wifi", camera_steps=((0.11, 3.7), (0.22, -0.6), (0.33, 0.15), (0.44, -0.15), (0.55, 0.06))
+        100,
+        -100,
+        "wifi",
+        camera_steps=((0.11, 3.7), (0.22, -0.6), (0.33, 0.4), (0.44, -0.15), (0.55, 0.055)),
     ),
     "floor_wanders": Scenario(-90, 110, "wifi", wander_s=0.004, stable_floor=False),
     "time_service": Scenario(
@@ -94,8 +100,9 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Played:
-    """For each second, in microseconds: sound minus picture, and how far each is from the truth. NaN where
-    nothing was placed. `uncertainty_us`: once a minute, what the two clocks said of themselves, added up.
+    """The worst of each second, in microseconds: any of its sound minus any of its pictures, and how far each
+    is from the truth. NaN where nothing was placed. `uncertainty_us`: once a minute, what the two clocks said
+    of themselves, added up.
     """
 
     offset_us: Floats
@@ -270,15 +277,22 @@ class _Pictures:
         self.clock = MediaClock(CAMERA)
         self._timeline = TrackTimeline()
         self._shift_us = 0.0
+        self._held: list[tuple[float, float]] = []
+        self._held_until_us: float | None = None
 
-    def hear(self, media_us: list[float], arrival_us: list[float], true_us: list[float]) -> float:
-        """How far the last one is placed from its true time; NaN where none came."""
-        if not media_us:
-            return float("nan")
-        for media, arrival in zip(media_us, arrival_us, strict=True):
+    def hear(self, media_us: list[float], arrival_us: list[float], true_us: list[float]) -> list[float]:
+        """How far each is placed from its true time."""
+        errors = []
+        for media, arrival, true in zip(media_us, arrival_us, true_us, strict=True):
             self._shift_us -= self._timeline.step_us(media, arrival)
             self.clock.observe(media + self._shift_us, arrival)
-        return self.clock.host_us(media_us[-1] + self._shift_us) - true_us[-1]
+            self._held.append((media + self._shift_us, true))
+            if self._held_until_us is None:
+                self._held_until_us = arrival + _HELD_US
+            if arrival >= self._held_until_us:
+                errors += [self.clock.host_us(at) - captured for at, captured in self._held]
+                self._held.clear()
+        return errors
 
 
 class _Sounds:
@@ -292,16 +306,16 @@ class _Sounds:
         self._waiting: list[tuple[float, float]] = []
         self._media_us = 0.0
 
-    def hear(self, media_us: list[float], arrival_us: list[float], true_us: list[float]) -> float:
-        """How far the last sample that could be placed is from its true time."""
-        error = float("nan")
+    def hear(self, media_us: list[float], arrival_us: list[float], true_us: list[float]) -> list[float]:
+        """How far the last sample of each piece that could be placed is from its true time."""
+        errors = []
         clock, waiting = self.clock, self._waiting
         for media, arrival, true in zip(media_us, arrival_us, true_us, strict=True):
             clock.observe(media, arrival)
             waiting.append((media, true))
             if len(waiting) >= _PLACED_BLOCKS and not clock.in_doubt:
-                error = self._place()
-        return error
+                errors.append(self._place())
+        return errors
 
     def _place(self) -> float:
         end_us, true_us = self._waiting[-1]
@@ -322,16 +336,23 @@ class _Sounds:
         return self._next_ticks / TICKS_PER_US - true_us
 
 
+def _worst(errors_us: Sequence[float]) -> float:
+    return max(errors_us, key=abs, default=float("nan"))
+
+
 def play(scenario: Scenario, duration_s: int = WORKING_DAY_S) -> Played:
     """The recorder's clocks through the scenario. Nine hours take some ten seconds of CPU."""
     pictures, sounds = _Pictures(), _Sounds()
-    picture_us, sound_us, uncertainty_us = (np.full(duration_s, np.nan) for _ in range(3))
+    offset_us, picture_us, sound_us, uncertainty_us = (np.full(duration_s, np.nan) for _ in range(4))
     camera, microphone = (_Seconds(each, duration_s) for each in arrivals(scenario, duration_s))
     for k in range(duration_s):
-        picture_us[k] = pictures.hear(*camera.units(k))
-        sound_us[k] = sounds.hear(*microphone.units(k))
+        of_pictures, of_sounds = pictures.hear(*camera.units(k)), sounds.hear(*microphone.units(k))
+        picture_us[k], sound_us[k] = _worst(of_pictures), _worst(of_sounds)
+        if of_pictures and of_sounds:
+            apart = (max(of_sounds) - min(of_pictures), min(of_sounds) - max(of_pictures))
+            offset_us[k] = _worst(apart)
         if k % 60 == 59:
             said = (pictures.clock.uncertainty_us, sounds.clock.uncertainty_us)
             uncertainty_us[k] = sum(each or 0 for each in said)
     jumps = {"camera": pictures.clock.jumps, "microphone": sounds.clock.jumps}
-    return Played(sound_us - picture_us, picture_us, sound_us, uncertainty_us, jumps)
+    return Played(offset_us, picture_us, sound_us, uncertainty_us, jumps)
