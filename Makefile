@@ -50,6 +50,7 @@ test-all: check ## soak, long faults, everything
 bench: setup ## side by side against peers; prints ratios
 	$(BIN)/python -m bench capture --json
 	$(BIN)/python -m bench demo --json
+	$(BIN)/python -m bench sync --json
 
 lock: $(VENV)/.wheels ## pins the whole dependency tree, with hashes and without index lines
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock

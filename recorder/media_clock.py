@@ -68,6 +68,9 @@ _STEP_US = 6_000
 _STEP_BINS = 10
 _LEARNED_US = 60_000_000
 _LEVEL_LEAST_US = 2_000
+# A line begun after a jump rests on one arrival, which may itself have been late; until the first bin is
+# closed it rather jumps again than slews for many seconds. Whoever heeds jumps at keyframes sees one.
+_JUMP_EARLY_US = 10_000
 # Answers up to this far beyond the last observation are kept.
 _AHEAD_US = 1_000_000
 # For the uncertainty: the latest arrivals, and what is left of it at best.
@@ -114,8 +117,8 @@ class MediaClock:
 
     @property
     def in_doubt(self) -> bool:
-        """The latest arrivals tell of a stall or of media lost uncounted; which, will be known in half a
-        second at most. Until then media are better kept than placed.
+        """The latest arrivals tell of a stall or of media lost uncounted. Which, will be known half a second
+        of arrivals later at most; until then media are better kept than placed.
         """
         return self._doubt_since is not None
 
@@ -181,7 +184,8 @@ class MediaClock:
         else:
             above = late - line - self.skew * (media - self._line_media)
             settled = bool(self._bins) or self._out is not None
-            if media < self._last_media - _BACK_US or (settled and above < -self._limits.early_us):
+            early = self._limits.early_us if self._bins or not self.jumps else _JUMP_EARLY_US
+            if media < self._last_media - _BACK_US or (settled and above < -early):
                 self.restart()
                 self._line_media, self._line_late = media, late
             elif not self._bins and above < 0:
@@ -261,9 +265,8 @@ class MediaClock:
         bins = self._bins
         if len(bins) < 2 * _STEP_BINS or bins[-1][0] - bins[0][0] < _LEARNED_US:
             return
-        above = [
-            late - self._on_line(media) for media, late in itertools.islice(reversed(bins), 2 * _STEP_BINS)
-        ]
+        latest = itertools.islice(reversed(bins), 2 * _STEP_BINS)
+        above = [late - self._on_line(media) for media, late in latest]
         rise = min(above[:_STEP_BINS])
         usual = statistics.median(above[_STEP_BINS:])
         if not usual + _STEP_US <= rise <= self._limits.late_us:
@@ -280,9 +283,9 @@ class MediaClock:
             self._late_since, self._late_bins = self._bin_start, []
         self._late_bins.append((media, late))
         if media - self._late_since >= self._limits.late_for_us:
-            kept = self._late_bins
+            kept, level = self._late_bins, self._level
             self.restart()
-            self._bins.extend(kept)
+            self._bins.extend((at, each + level) for at, each in kept)
             self._last_media = media
 
     def _fit(self) -> None:

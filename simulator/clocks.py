@@ -9,7 +9,8 @@ belongs to the true time: no clock can see it, calibration removes it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from recorder.media_clock import CAMERA, MICROPHONE, MediaClock
 from recorder.sound_line import LINE_RATE, TICKS_PER_US, SoundLine
 from recorder.timeline import TrackTimeline
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 Network = Literal["lan", "wifi", "bad_wifi", "gamma"]
 
 WORKING_DAY_S = 9 * 3600
@@ -30,6 +31,8 @@ _FLOOR_S = {"camera": 0.002, "microphone": 0.001}
 # The recorder reads a camera in bursts: what came meanwhile is stamped when it is read.
 _READ_PAUSE_S = 0.18
 _READ_WAITED_S = 0.002
+# At first it waits for this long, until it has seen how late pictures are.
+_HELD_US = 300_000
 # The microphone's sound is placed in pieces of this many blocks.
 _PLACED_BLOCKS = 5
 _RAMP_S = 0.5
@@ -70,7 +73,10 @@ SCENARIOS = {
         60, -100, "wifi", floor_rises=((0.2, 1200, 0.015), (0.6, 1200, 0.015)), stable_floor=False
     ),
     "camera_steps": Scenario(
-        100, -100, "wifi", camera_steps=((0.11, 3.7), (0.22, -0.6), (0.33, 0.15), (0.44, -0.15), (0.55, 0.06))
+        100,
+        -100,
+        "wifi",
+        camera_steps=((0.11, 3.7), (0.22, -0.6), (0.33, 0.4), (0.44, -0.15), (0.55, 0.055)),
     ),
     "floor_wanders": Scenario(-90, 110, "wifi", wander_s=0.004, stable_floor=False),
     "time_service": Scenario(
@@ -92,17 +98,18 @@ class Arrivals:
     arrival: Floats
 
 
-@dataclass
+@dataclass(frozen=True)
 class Played:
-    """For each second, in microseconds: sound minus picture, and how far each is from the truth. NaN where
-    nothing was placed. `uncertainty_us`: what the two clocks said of themselves, added up.
+    """The worst of each second, in microseconds: any of its sound minus any of its pictures, and how far each
+    is from the truth. NaN where nothing was placed. `uncertainty_us`: once a minute, what the two clocks said
+    of themselves, added up.
     """
 
     offset_us: Floats
     picture_us: Floats
     sound_us: Floats
     uncertainty_us: Floats
-    jumps: dict[str, int] = field(default_factory=dict)
+    jumps: dict[str, int]
 
     def percentile_ms(self, percent: float) -> float:
         return float(np.nanpercentile(np.abs(self.offset_us), percent)) / 1000
@@ -137,7 +144,8 @@ def _clock(ppm: float, duration_s: int, rng: np.random.Generator, media: Floats)
         since = np.maximum(t - rng.uniform(0, duration_s), 0)
         skew_ppm += rng.uniform(-2, 2) * (1 - np.exp(-since / 300))
     elapsed = np.concatenate([[0], np.cumsum(1 + skew_ppm[:-1] * 1e-6)])
-    return np.interp(media, elapsed, t)
+    true: Floats = np.interp(media, elapsed, t)
+    return true
 
 
 def _bursts(
@@ -174,7 +182,8 @@ def _wander(rng: np.random.Generator, duration_s: int, deviation_s: float) -> Fl
     for push in rng.normal(0, deviation_s * np.sqrt(1 - keep**2), duration_s + 20).tolist():
         delay = delay * keep + push
         delays.append(delay)
-    return np.clip(delays, -3 * deviation_s, 3 * deviation_s) + 3 * deviation_s
+    within: Floats = np.clip(delays, -3 * deviation_s, 3 * deviation_s)
+    return within + 3 * deviation_s
 
 
 def _stalled(rng: np.random.Generator, arrival: Floats, every_s: float, longest_s: float) -> Floats:
@@ -246,6 +255,21 @@ def _read_in_bursts(units: Arrivals) -> Arrivals:
     return Arrivals(units.media, units.true, np.array(stamps))
 
 
+class _Seconds:
+    """A device's units dealt out by the second of their arrival, in microseconds."""
+
+    def __init__(self, units: Arrivals, duration_s: int) -> None:
+        self._begin: list[int] = np.searchsorted(units.arrival, np.arange(duration_s + 1.0)).tolist()
+        self._media, self._arrival, self._true = (
+            (each * 1e6).tolist() for each in (units.media, units.arrival, units.true)
+        )
+
+    def units(self, second: int) -> tuple[list[float], list[float], list[float]]:
+        """Media times, arrivals, true times."""
+        dealt = slice(self._begin[second], self._begin[second + 1])
+        return self._media[dealt], self._arrival[dealt], self._true[dealt]
+
+
 class _Pictures:
     """As a session does it: steps of media time are bridged, the clock sees one line."""
 
@@ -253,13 +277,22 @@ class _Pictures:
         self.clock = MediaClock(CAMERA)
         self._timeline = TrackTimeline()
         self._shift_us = 0.0
+        self._held: list[tuple[float, float]] = []
+        self._held_until_us: float | None = None
 
-    def hear(self, media_us: list[float], arrival_us: list[float], true_us: list[float]) -> float:
-        """How far the last one is placed from its true time."""
-        for media, arrival in zip(media_us, arrival_us, strict=True):
+    def hear(self, media_us: list[float], arrival_us: list[float], true_us: list[float]) -> list[float]:
+        """How far each is placed from its true time."""
+        errors = []
+        for media, arrival, true in zip(media_us, arrival_us, true_us, strict=True):
             self._shift_us -= self._timeline.step_us(media, arrival)
             self.clock.observe(media + self._shift_us, arrival)
-        return self.clock.host_us(media_us[-1] + self._shift_us) - true_us[-1]
+            self._held.append((media + self._shift_us, true))
+            if self._held_until_us is None:
+                self._held_until_us = arrival + _HELD_US
+            if arrival >= self._held_until_us:
+                errors += [self.clock.host_us(at) - captured for at, captured in self._held]
+                self._held.clear()
+        return errors
 
 
 class _Sounds:
@@ -273,16 +306,16 @@ class _Sounds:
         self._waiting: list[tuple[float, float]] = []
         self._media_us = 0.0
 
-    def hear(self, media_us: list[float], arrival_us: list[float], true_us: list[float]) -> float:
-        """How far the last sample that could be placed is from its true time."""
-        error = float("nan")
+    def hear(self, media_us: list[float], arrival_us: list[float], true_us: list[float]) -> list[float]:
+        """How far the last sample of each piece that could be placed is from its true time."""
+        errors = []
         clock, waiting = self.clock, self._waiting
         for media, arrival, true in zip(media_us, arrival_us, true_us, strict=True):
             clock.observe(media, arrival)
             waiting.append((media, true))
             if len(waiting) >= _PLACED_BLOCKS and not clock.in_doubt:
-                error = self._place()
-        return error
+                errors.append(self._place())
+        return errors
 
     def _place(self) -> float:
         end_us, true_us = self._waiting[-1]
@@ -303,25 +336,23 @@ class _Sounds:
         return self._next_ticks / TICKS_PER_US - true_us
 
 
+def _worst(errors_us: Sequence[float]) -> float:
+    return max(errors_us, key=abs, default=float("nan"))
+
+
 def play(scenario: Scenario, duration_s: int = WORKING_DAY_S) -> Played:
     """The recorder's clocks through the scenario. Nine hours take some ten seconds of CPU."""
     pictures, sounds = _Pictures(), _Sounds()
-    played = Played(*(np.full(duration_s, np.nan) for _ in range(4)))
-    feeds = []
-    for units, placed in zip(
-        arrivals(scenario, duration_s), (played.picture_us, played.sound_us), strict=True
-    ):
-        second = np.searchsorted(units.arrival, np.arange(duration_s + 1.0)).tolist()
-        lists = [(each * 1e6).tolist() for each in (units.media, units.arrival, units.true)]
-        feeds.append((lists, second, placed))
+    offset_us, picture_us, sound_us, uncertainty_us = (np.full(duration_s, np.nan) for _ in range(4))
+    camera, microphone = (_Seconds(each, duration_s) for each in arrivals(scenario, duration_s))
     for k in range(duration_s):
-        for device, (lists, second, placed) in zip((pictures, sounds), feeds, strict=True):
-            first, behind = second[k], second[k + 1]
-            if behind > first:
-                placed[k] = device.hear(*(each[first:behind] for each in lists))
+        of_pictures, of_sounds = pictures.hear(*camera.units(k)), sounds.hear(*microphone.units(k))
+        picture_us[k], sound_us[k] = _worst(of_pictures), _worst(of_sounds)
+        if of_pictures and of_sounds:
+            apart = (max(of_sounds) - min(of_pictures), min(of_sounds) - max(of_pictures))
+            offset_us[k] = _worst(apart)
         if k % 60 == 59:
-            said = [device.clock.uncertainty_us for device in (pictures, sounds)]
-            played.uncertainty_us[k] = sum(each or 0 for each in said)
-    played.offset_us = played.sound_us - played.picture_us
-    played.jumps = {"camera": pictures.clock.jumps, "microphone": sounds.clock.jumps}
-    return played
+            said = (pictures.clock.uncertainty_us, sounds.clock.uncertainty_us)
+            uncertainty_us[k] = sum(each or 0 for each in said)
+    jumps = {"camera": pictures.clock.jumps, "microphone": sounds.clock.jumps}
+    return Played(offset_us, picture_us, sound_us, uncertainty_us, jumps)

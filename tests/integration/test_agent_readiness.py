@@ -110,7 +110,7 @@ def test_nobody_looks_while_a_source_is_at_work_or_no_window_is_near(camera, ing
 
 
 def test_a_microphone_is_listened_to_as_well(ingest, tmp_path) -> None:
-    made = checker(ingest, tmp_path, microphone=lambda _seconds: "no such device")
+    made = checker(ingest, tmp_path, microphone=lambda: lambda _seconds: "no such device")
     made.look_around()
     document = made.document()
     assert document["state"] == "ready", "the camera's sound would be recorded"

@@ -147,6 +147,20 @@ def test_a_host_that_was_suspended_begins_a_new_line():
     assert clock.skew == pytest.approx(1e-4, abs=2e-6)
 
 
+def test_a_line_begun_by_a_late_arrival_is_not_slewed_for_seconds():
+    """The first arrival after a step waited to be read for 100 ms; the next, unread, did not."""
+    clock = MediaClock(CAMERA)
+    feed(clock, seconds=60)
+    clock.host_us(60 * S)
+    stepped = 7_000 * S - 400_000
+    for n in range(60 * 25, 61 * 25):
+        media = n * S / 25
+        clock.observe(media, stepped + media + 20_000 + (100_000 if n < 60 * 25 + 3 else 0))
+        clock.host_us(media)
+    assert clock.jumps == 2
+    assert abs(error_us(clock, 61 * S, offset=stepped)) < 1_000
+
+
 def test_a_known_skew_is_used_from_the_first_unit_on():
     clock = MediaClock(MICROPHONE, skew=2e-4)
     feed(clock, seconds=5, skew=2e-4, fps=50)

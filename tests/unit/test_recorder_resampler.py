@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from recorder.capture.resampler import LineResampler
+from recorder.media_clock import MICROPHONE, MediaClock
 
 TICKS_PER_US = 0.048
 ORIGIN_US = 123_456.7
@@ -204,6 +206,24 @@ def test_a_flush_gives_all_that_was_fed():
     assert ticks == 0
     assert len(sound) == 600
     assert resampler.flush() == []
+
+
+def test_behind_a_clock_that_hears_jitter():
+    """As a microphone does: its samples counted, stamped late, placed by what the clock makes of that."""
+    rate, skew, seconds = 48_000, 200e-6, 60
+    source, middles = clicks(rate, seconds)
+    noise = random.Random(5)
+    clock = MediaClock(MICROPHONE)
+    resampler = LineResampler(rate)
+    pieces = []
+    for first in range(0, len(source), 960):
+        end_us = true_us(first + 960, rate, skew)
+        clock.observe((first + 960) * 1e6 / rate, end_us + noise.expovariate(1 / 1_500))
+        pieces += resampler.feed(source[first : first + 960], clock.host_us(first * 1e6 / rate))
+    ticks, sound = joined(pieces)
+    errors = click_errors_ms(ticks, sound, middles[:-1], rate, skew)
+    assert abs(errors[20:]).max() < 3
+    assert abs(errors[-20:]).max() < 0.5
 
 
 def test_rates_that_were_not_measured_are_refused():
