@@ -142,7 +142,7 @@ class Session:
             return
         self._held = None
         pictures = [each for each, _ in held if each.stream_index == self._video.index]
-        first_pts = self._order.learn([each.pts for each in pictures])
+        first_pts = self._order.learn([(each.pts, each.dts) for each in pictures])
         if pictures and pictures[0].pts is None:
             pictures[0].pts = first_pts
         for each, at_us in held:
@@ -213,6 +213,8 @@ class Session:
         pts = packet.pts
         if pts is None:
             pts = 0 if track.last_dts is None else track.last_dts + 1
+        if packet.dts is not None and packet.dts != pts:
+            self._order.reorders = True
         if self._order.leads(pts):
             return self._follow(track, pts, arrival_us, self._order.tolerance * track.tick_us)
         return int(pts) + track.shift

@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from simulator import sound
 from simulator.media import MediaError
@@ -122,10 +124,12 @@ def _encode(kind: _Kind, rate: int, samples: sound.Samples) -> tuple[list[bytes]
         context.bit_rate = kind.bit_rate
     if kind.encoder == "aac":
         context.options = {"aac_coder": "fast"}
-    pcm = samples if kind.sample_format == "fltp" else (samples * 32767).astype(np.int16)
+    pcm: sound.Samples | npt.NDArray[np.int16] = samples
+    if kind.sample_format != "fltp":
+        pcm = (samples * 32767).astype(np.int16)
     packets = []
     for at in range(0, len(pcm), kind.unit_samples):
-        block = np.ascontiguousarray(pcm[at : at + kind.unit_samples]).reshape(1, -1)
+        block: Any = np.ascontiguousarray(pcm[at : at + kind.unit_samples]).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(block, format=kind.sample_format, layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
         packets += context.encode(frame)

@@ -42,7 +42,7 @@ def lose_packets(payloader: Any, fraction: Callable[[], float]) -> None:
         part = fraction()
         if not part:
             return Gst.PadProbeReturn.REMOVE
-        packets = info.get_buffer_list()
+        packets = info.get_buffer_list() if info.type & Gst.PadProbeType.BUFFER_LIST else None
         if packets is None:
             return Gst.PadProbeReturn.DROP if random.random() < part else Gst.PadProbeReturn.OK
         for place in range(packets.length()):

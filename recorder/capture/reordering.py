@@ -5,7 +5,7 @@ first pictures, which may bear the very keyframe that a recording begins with, a
 of the camera for another order. Here it follows from the showing times on the track's continuous time
 line: pictures are decoded at the sorted times of showing, late by as many pictures as wait for others.
 
-Pure; times in ticks.
+Pure; times in ticks of 1/90000 s.
 """
 
 from __future__ import annotations
@@ -17,16 +17,22 @@ from itertools import pairwise
 
 # Of both standards: no picture waits for more.
 _MAX_DEPTH = 16
+# Cameras reorder by a few pictures; what is further back is a step.
+_MAX_REACH = 90_000
 
 
 class Reordering:
     """Give it each picture's time of showing, in the order of sending.
+
+    `reorders`: FFmpeg has seen, or read in the parameter sets, that decoding and showing differ; until then
+    times that go back are steps of the camera, not another order.
 
     `depth`: how many pictures sent before another are shown after it, at most; 0 without B-frames, and
     then each picture is decoded when it is shown. `frame_ticks`: usual distance of pictures, None at first.
     """
 
     def __init__(self) -> None:
+        self.reorders = False
         self.depth = 0
         self.frame_ticks: int | None = None
         self._waiting: list[int] = []
@@ -40,11 +46,15 @@ class Reordering:
         """By how much the distance of pictures that lead may differ from one to the next."""
         return self._reach + (self.frame_ticks or 0) if self.depth else 0
 
-    def learn(self, shown: Sequence[int | None]) -> int | None:
-        """What a connection's first pictures tell. Returns when a first one of unknown time is shown: one
-        before all others, which is right for a keyframe.
+    def learn(self, times: Sequence[tuple[int | None, int | None]]) -> int | None:
+        """What a connection's first pictures tell: (shown, decoded) as FFmpeg has them.
+
+        Returns when a first one of unknown time is shown: one before all others, which is right for a
+        keyframe. None where nothing tells.
         """
-        known = [at for at in shown if at is not None]
+        known = [at for at, _ in times if at is not None]
+        # The first one's is never known.
+        self.reorders = any(shown != decoded for shown, decoded in times[1:])
         for place, at in enumerate(known):
             self._note(at, known[:place])
         self._first = min(known, default=None)
@@ -65,6 +75,8 @@ class Reordering:
 
     def decoded(self, shown: int) -> int:
         """When the picture is decoded, not after it is shown. `shown`: on the continuous time line."""
+        if not self.reorders:
+            return shown
         waiting = self._waiting
         self._note(shown, self._latest)
         self._latest.append(shown)
@@ -86,7 +98,7 @@ class Reordering:
         self._first = None
 
     def _note(self, shown: int, before: Iterable[int]) -> None:
-        later = [at for at in before if at > shown]
-        if later:
+        later = [at for at in before if shown < at < shown + _MAX_REACH]
+        if later and self.reorders:
             self.depth = max(self.depth, len(later))
             self._reach = max(self._reach, max(later) - shown)

@@ -21,6 +21,12 @@ def test_credentials_never_show():
     )
 
 
+def test_another_transport_is_another_address(tmp_path):
+    camera = Camera(url="rtsp://cam.example/x", transport="udp")
+    assert camera_address(camera, tmp_path) == CameraAddress("rtsp://cam.example/x", None, "udp")
+    assert camera_address(camera, tmp_path) != CameraAddress("rtsp://cam.example/x", None)
+
+
 @pytest.mark.parametrize("text", ["", "nocolon", ":nouser"])
 def test_credentials_that_are_none_are_refused(text):
     with pytest.raises(ConfigurationError, match="user:password"):

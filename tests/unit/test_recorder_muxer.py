@@ -110,6 +110,9 @@ def test_parameter_sets_tell_a_change_of_format():
     assert parameter_sets("h264", small) != parameter_sets("h264", large)
     assert parameter_sets("h264", pictures(0.1)[1]) == b""
     assert len(parameter_sets("hevc", pictures(0.1, codec="libx265")[0])) > 30
+    # One of the two was lost on its way.
+    assert parameter_sets("h264", b"\0\0\1\x67\x42\0\0\1\x65\x88") == b""
+    assert parameter_sets("h264", b"\0\0\1\x67\x42\0\0\1\x68\xce\0\0\1\x65") == b"\x67\x42\x68\xce"
 
 
 def test_what_no_file_can_hold_is_refused_in_words():

@@ -131,6 +131,13 @@ def test_a_microphone_may_be_named_by_its_number(written: str, meant: str | int)
     assert Room.model_validate_json(room.model_dump_json()) == room
 
 
+def test_a_stream_comes_by_tcp_unless_told_otherwise() -> None:
+    text = with_room(cameras='[{url: "rtsp://c/1"}, {name: door, url: "rtsp://c/2", transport: udp}]')
+    made = parse_rooms(text).configuration("228-a", 1)
+    assert [camera.transport for camera in made.room.cameras] == ["tcp", "udp"]
+    assert RoomConfiguration.model_validate_json(made.model_dump_json()) == made
+
+
 def test_scalars_are_the_text_that_stands_there() -> None:
     """YAML 1.1 reads `012` as ten, `no` as False and `22:30-…` as it likes."""
     text = with_room(id="012", label="012", also_recorded_by="[no, 1.10]", hours="{mon: [22:30-24:00]}")
@@ -154,6 +161,18 @@ def test_scalars_are_the_text_that_stands_there() -> None:
         ({"cameras": "rtsp://camera"}, 9, "rooms[0].cameras", "must be a list"),
         ({"cameras": "[]"}, 6, "rooms[0]", "neither a camera nor a microphone"),
         ({"cameras": "[{name: main}]"}, 9, "rooms[0].cameras[0]", "either `url` or `onvif`"),
+        (
+            {"cameras": '[{url: "rtsp://c/1", transport: UPD}]'},
+            9,
+            "rooms[0].cameras[0].transport",
+            "'UPD' is no way to fetch a stream; write tcp (the usual) or udp",
+        ),
+        (
+            {"cameras": '[{url: "rtsps://c/1", transport: udp}]'},
+            9,
+            "rooms[0].cameras[0]",
+            "rtsps:// keeps all in its one connection",
+        ),
         (
             {"cameras": '[{url: "rtsp://c/1"}, {url: "rtsp://c/2"}]'},
             9,

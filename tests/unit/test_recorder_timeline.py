@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -69,3 +70,16 @@ def test_a_clock_that_stands_still_over_a_silence_is_not_believed():
     at = steady(timeline)
     assert timeline.step_us(at, at + 2_200_000 + LATE) == 0
     assert timeline.stood_still
+
+
+def test_pictures_of_uneven_distance_are_no_steps_within_their_tolerance():
+    """Those that lead, of groups of one to four pictures."""
+    timeline = TrackTimeline()
+    media_us = arrival_us = 0.0
+    for frames, since in itertools.islice(itertools.cycle([(1, 4), (4, 1), (4, 4), (3, 4)]), 200):
+        media_us += frames * 40_000
+        arrival_us += since * 40_000
+        if media_us == 40 * 40_000:
+            timeline.report_seen()
+        assert timeline.step_us(media_us, arrival_us, 160_000) == 0
+    assert timeline.step_us(media_us + 500_000, arrival_us + 120_000, 160_000) > 300_000

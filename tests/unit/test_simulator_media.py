@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from recorder.errors import ConfigurationError
 from simulator.audio import AudioCodec, AudioSpec, make_audio
-from simulator.media import MediaError, VideoSpec, load_video
+from simulator.formats import parse_formats, usual_format
+from simulator.media import MediaError, VideoCodec, VideoSpec, load_video
 
 SMALL = VideoSpec(width=320, height=240, bitrate_kbps=300, loop_s=2)
 
@@ -78,6 +81,54 @@ def test_sound_units_fill_whole_seconds() -> None:
     assert aac is not None
     assert aac.codec_data[:2].hex() == "1408"  # AAC-LC, 16 kHz, mono
     assert make_audio(AudioSpec(AudioCodec.NONE)) is None
+
+
+@pytest.mark.parametrize("codec", [codec for codec in AudioCodec if codec is not AudioCodec.NONE])
+def test_every_sound_is_units_of_one_length_that_fill_whole_seconds(codec: AudioCodec) -> None:
+    audio = make_audio(AudioSpec(codec))
+    assert audio is not None
+    assert len(audio.units) * audio.unit_samples % audio.rate == 0
+
+
+def test_a_rate_that_the_codec_has_not_is_refused() -> None:
+    with pytest.raises(MediaError, match="opus at 8000/s is not simulated; its rates: 48000"):
+        AudioSpec(AudioCodec.OPUS, 8000)
+
+
+def test_h265_has_pictures_that_refer_across_a_keyframe_when_asked(tmp_path: Path) -> None:
+    spec = VideoSpec(
+        width=320, height=240, bitrate_kbps=300, loop_s=2, gop_frames=12, b_frames=2, codec=VideoCodec.H265
+    )
+    kinds = [_h265_kinds(unit.data) for unit in load_video(spec, tmp_path).units]
+    assert not {8, 9, 21} & set().union(*kinds)
+    kinds = [_h265_kinds(unit.data) for unit in load_video(replace(spec, open_gop=True), tmp_path).units]
+    assert {21} <= set().union(*kinds)  # CRA
+    assert {8, 9} & set().union(*kinds)  # RASL
+
+
+def test_a_rooms_own_format_is_laid_over_the_usual_one() -> None:
+    words = {"size": "640x360", "bitrate": "600", "gop": "25", "b-frames": "0", "open-gop": "0", "loop": "8"}
+    usual = usual_format({**words, "video-codec": "h264", "audio": "aac", "audio-rate": "44100"})
+    own = parse_formats(["116:video-codec=h265,b-frames=2", "202:audio=opus"], usual)
+    assert own["116"].video == replace(usual.video, codec=VideoCodec.H265, b_frames=2)
+    assert own["116"].audio == usual.audio
+    assert own["202"].audio == AudioSpec(AudioCodec.OPUS)
+
+
+@pytest.mark.parametrize("text", ["116", "116:", ":audio=aac", "116:sound=aac", "116:audio=mp3", "116:gop=x"])
+def test_a_format_that_is_none_says_how_to_write_it(text: str) -> None:
+    words = {"size": "640x360", "bitrate": "600", "gop": "25", "b-frames": "0", "open-gop": "0", "loop": "8"}
+    usual = usual_format({**words, "video-codec": "h264", "audio": "aac", "audio-rate": "0"})
+    with pytest.raises(ConfigurationError, match=r"audio|gop"):
+        parse_formats([text], usual)
+
+
+def _h265_kinds(unit: bytes) -> set[int]:
+    kinds, at = set(), 0
+    while at < len(unit):
+        kinds.add(unit[at + 4] >> 1 & 63)
+        at += 4 + int.from_bytes(unit[at : at + 4], "big")
+    return kinds
 
 
 def _nal_types(unit: bytes) -> list[int]:
