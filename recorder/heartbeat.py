@@ -49,6 +49,7 @@ def report(
                 "audio_peak_dbfs": status.audio_peak_dbfs,
                 "microphone": status.microphone,
                 "sync": status.sync.model_dump() if status.sync else None,
+                "clock_error_ms": status.clock_error_ms,
             }
             for name, status in statuses.items()
         },

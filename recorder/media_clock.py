@@ -322,3 +322,7 @@ class PictureArrivals:
         came_us, self._next_came_us = self._next_came_us, given_us
         if came_us:
             self._clock.observe(media_us, came_us)
+
+    def packets_dropped(self) -> None:
+        """What is given next does not follow what was given last."""
+        self._next_came_us = 0

@@ -132,6 +132,10 @@ class Session:
         since_us = self._sound_waits_since_us
         return bool(since_us) and now_us - since_us > _REPORT_WITHIN_US
 
+    def packets_dropped(self) -> None:
+        """Between the packets taken so far and the next."""
+        self._arrivals.packets_dropped()
+
     def take(self, packet: Any, arrival_us: int) -> None:
         held = self._held
         if held is None:

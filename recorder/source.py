@@ -282,6 +282,8 @@ class SourceRecorder(threading.Thread):
         if isinstance(item, Opened):
             self._begin_session(item, at_us)
         elif isinstance(item, Overloaded):
+            if self._session:
+                self._session.packets_dropped()
             self._interrupt(GapCause.OVERLOAD, "the room host did not keep up")
         elif isinstance(item, Lost):
             self._end_session()
@@ -447,6 +449,7 @@ class SourceRecorder(threading.Thread):
             last_picture_us=session.last_video_us if session else None,
             microphone=self._sound.using if self._sound and self._recording.microphone != "none" else None,
             sync=self._sync(),
+            clock_error_ms=self.hardware.address.clock_error_ms if self.hardware.address else None,
         )
 
     def _shut_down(self) -> None:

@@ -18,6 +18,7 @@ _SILENCE_DBFS = -120.0
 class SourceStatus:
     """`state`: recording, closed or fault; `cause` of a fault. `microphone`: whose sound is recorded,
     `camera` or a name; None for none. `sync`: how far sound is from picture.
+    `clock_error_ms`: the camera's clock minus the host's, where it can be asked.
     """
 
     state: str = "closed"
@@ -29,6 +30,7 @@ class SourceStatus:
     audio_peak_dbfs: float | None = None
     microphone: str | None = None
     sync: SyncStatement | None = None
+    clock_error_ms: float | None = None
 
 
 class StatusKeeper:
@@ -57,6 +59,7 @@ class StatusKeeper:
         last_picture_us: int | None,
         microphone: str | None,
         sync: SyncStatement | None,
+        clock_error_ms: float | None,
     ) -> None:
         """`pictures` of the connection and the arrival (monotonic) of the last one; None without one."""
         old, now_us = self.latest, monotonic_us()
@@ -73,7 +76,16 @@ class StatusKeeper:
             peak, self._peak = _dbfs(self._peak), None
         since_us = old.since_us if (old.state, old.cause) == (state, cause) else at_us
         self.latest = SourceStatus(
-            state, cause, detail, since_us, last_us, round(max(fps, 0.0), 1), peak, microphone, sync
+            state,
+            cause,
+            detail,
+            since_us,
+            last_us,
+            round(max(fps, 0.0), 1),
+            peak,
+            microphone,
+            sync,
+            clock_error_ms,
         )
 
 

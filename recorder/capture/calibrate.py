@@ -128,6 +128,7 @@ class _Watcher:
 
     def forget(self) -> None:
         """What was collected so far has another time line than what comes."""
+        self._arrivals.packets_dropped()
         self._times: list[float] = []
         self._light: list[Floats] = []
         self._motion: list[Floats] = []

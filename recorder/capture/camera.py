@@ -29,8 +29,8 @@ from recorder.manifest import GapCause
 _CONNECT_TIMEOUT_US = 3_000_000
 _OPEN_TIMEOUT_S = 6.0
 _READ_TIMEOUT_S = 1.0
-# About 6 s; the heaviest cameras send 2 MB in a second.
-_INBOX_BURSTS = 30
+# About 6 s of 25 pictures and 50 packets of sound; the heaviest cameras send 2 MB in a second.
+_INBOX_PACKETS = 450
 # Packets are read in bursts: between two of them the kernel holds what comes. Waking for each packet
 # would cost a third more of all CPU. The packet that ends a burst was waited for, so its arrival is
 # exact; the clock needs no other.
@@ -81,19 +81,22 @@ class Inbox:
     Bounded: what does not fit is dropped whole, until the recorder has caught up, and it is told so.
     """
 
-    def __init__(self, *, limit_bursts: int = _INBOX_BURSTS) -> None:
+    def __init__(self, *, limit_packets: int = _INBOX_PACKETS) -> None:
         self._queue: queue.SimpleQueue[Burst | tuple[Event, int] | None] = queue.SimpleQueue()
-        self._limit_bursts = limit_bursts
+        self._limit_packets = limit_packets
         self._dropping = False
+        # Each is written by one thread alone.
+        self._put_packets = self._taken_packets = 0
 
     def put_burst(self, burst: Burst) -> None:
-        waiting = self._queue.qsize()
-        if waiting >= self._limit_bursts or (waiting and self._dropping):
+        waiting = self._put_packets - self._taken_packets
+        if waiting >= self._limit_packets or (waiting and self._dropping):
             self._dropping = True
             return
         if self._dropping:
             self._dropping = False
             self._queue.put((Overloaded(), burst[0][1]))
+        self._put_packets += len(burst)
         self._queue.put(burst)
 
     def put(self, event: Opened | Lost, at_us: int) -> None:
@@ -110,9 +113,12 @@ class Inbox:
     def take(self, timeout_s: float) -> Burst | tuple[Event, int] | None:
         """The oldest burst or event; None when none came in time."""
         try:
-            return self._queue.get(timeout=timeout_s) if timeout_s else self._queue.get_nowait()
+            item = self._queue.get(timeout=timeout_s) if timeout_s else self._queue.get_nowait()
         except queue.Empty:
             return None
+        if isinstance(item, list):
+            self._taken_packets += len(item)
+        return item
 
 
 def split_credentials(credentials: str) -> tuple[str, str]:

@@ -60,7 +60,7 @@ def test_a_room_by_onvif_is_recorded_once_its_camera_is_there(device, secrets, t
         IngestDouble(tmp_path, room(device)) as ingest,
         running_agent(ingest, tmp_path / "spool", secrets=secrets) as agent,
     ):
-        address, _ = agent._sources["main"]
+        address = agent._sources["main"].hardware.address
         ingest.wait_for(
             lambda: ingest.heartbeats and ingest.heartbeats[-1]["cause"] == "camera_unreachable",
             what="the camera is away",
@@ -69,6 +69,8 @@ def test_a_room_by_onvif_is_recorded_once_its_camera_is_there(device, secrets, t
         device.start()
         ingest.wait_for(lambda: len(ingest.segments) >= 2, what="two segments")
         assert address.clock_error_ms == pytest.approx(3_600_000, abs=5_000)
+        told = lambda: ingest.heartbeats[-1]["sources"]["main"]["clock_error_ms"]  # noqa: E731
+        ingest.wait_for(lambda: told() == address.clock_error_ms, what="the heartbeat tells it")
     assert device.asked.count("GetProfiles") == 1
     assert device.streams[0].gop_frames == 50
     ingest.check_chain()
@@ -157,7 +159,7 @@ def test_probe_shows_the_profile_and_the_cameras_clock(device, secrets, tmp_path
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)["cameras"]["main"]
     assert seen["url"] == f"onvif {device.address}"
-    assert (seen["model"], seen["profile"], seen["gop_frames"]) == ("Room camera", "main", 50)
+    assert (seen["model"], seen["profile"], seen["configured_gop_frames"]) == ("Room camera", "main", 50)
     assert seen["clock_error_ms"] == pytest.approx(3_600_000, abs=5_000)
     assert (seen["width"], seen["height"]) == (1280, 720)
     assert PASSWORD not in done.stdout + done.stderr

@@ -43,7 +43,7 @@ def test_what_is_wrong_with_a_camera_names_it(tmp_path):
 
 
 def test_a_full_inbox_drops_whole_until_it_was_emptied_and_says_so():
-    inbox = Inbox(limit_bursts=2)
+    inbox = Inbox(limit_packets=2)
     for number in range(5):
         inbox.put_burst([(f"packet {number}", number)])
     assert inbox.take(0) == [("packet 0", 0)]
@@ -56,7 +56,7 @@ def test_a_full_inbox_drops_whole_until_it_was_emptied_and_says_so():
 
 
 def test_events_are_never_dropped_and_keep_their_order():
-    inbox = Inbox(limit_bursts=1)
+    inbox = Inbox(limit_packets=1)
     inbox.put_burst([("packet", 0)])
     inbox.put_burst([("dropped", 1)])
     lost = Lost(GapCause.CAMERA_STALLED, "")

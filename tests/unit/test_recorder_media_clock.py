@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.media_clock import CAMERA, MICROPHONE, MediaClock
+from recorder.media_clock import CAMERA, MICROPHONE, MediaClock, PictureArrivals
 from recorder.slewed_line import SlewedLine
 
 S = 1_000_000
@@ -267,3 +267,24 @@ def test_a_line_that_is_turned_keeps_its_past(turns, ago):
         assert line.slope == slope
         assert line.late_us(asked) == pytest.approx(before)
         assert line.late_us(line.final_us) == pytest.approx(turning)
+
+
+def test_pictures_arrive_when_the_parser_gives_the_one_before():
+    """A camera whose pictures take 20 ms on the way; each is given when the next one begins to come."""
+    clock = MediaClock(CAMERA)
+    arrivals = PictureArrivals(clock)
+    for n in range(500):
+        arrivals.observe(n * 40_000, 7_000 * S + (n + 1) * 40_000 + 20_000)
+    assert abs(clock.host_us(499 * 40_000) - (7_000 * S + 499 * 40_000 + 20_000)) < 1_000
+
+
+def test_pictures_that_were_dropped_on_the_way_do_not_make_the_next_one_early():
+    """A recorder that hung for three seconds once placed all that followed three seconds too early."""
+    clock = MediaClock(CAMERA)
+    arrivals = PictureArrivals(clock)
+    for n in [*range(500), *range(575, 700)]:
+        if n == 575:
+            arrivals.packets_dropped()
+        arrivals.observe(n * 40_000, 7_000 * S + (n + 1) * 40_000 + 20_000)
+    assert abs(clock.host_us(699 * 40_000) - (7_000 * S + 699 * 40_000 + 20_000)) < 1_000
+    assert clock.jumps == 0
