@@ -158,7 +158,7 @@ class OnvifAddress:
             known["profile"] = choice.profile.name or choice.profile.token
             known["why"] = choice.reason
             known["stream"] = shown(choice.profile.uri or "", self._question.password)
-            known["gop_frames"] = gop.after if gop else choice.profile.gop_frames
+            known["configured_gop_frames"] = gop.after if gop else choice.profile.gop_frames
         return known
 
     def _resolve(self) -> None:
