@@ -60,6 +60,11 @@ class Coverage:
         """The track is there up to `until_us`. Take the gaps before it first."""
         self._until[track] = max(self._until[track], until_us)
 
+    def go_back(self, until: Mapping[Track, int]) -> None:
+        """What lies after these instants is not accounted for after all, as far as it was."""
+        for track, until_us in until.items():
+            self._until[track] = min(self._until[track], until_us)
+
     def take_gaps(self, until: Mapping[Track, int], windows: Iterable[Interval]) -> list[Gap]:
         """The gaps from each cursor to `until`, inside `windows`; the cursors stand there afterwards.
 

@@ -6,6 +6,7 @@ window is covered) holds by construction. One thread per ledger.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 from collections.abc import Callable, Iterable, Mapping
@@ -128,6 +129,7 @@ class Ledger:
         part, content, end_us = finished.part, finished.content, finished.end_us
         start_us = part.head.start_us
         self._settle(dict.fromkeys(Track, start_us))
+        before = self._coverage.covered_until
         self._coverage.cover(Track.VIDEO, end_us)
         for piece in finished.sound:
             self._settle({Track.AUDIO: piece.start_us})
@@ -138,7 +140,12 @@ class Ledger:
         def state(link: Link) -> SegmentManifest:
             return segment_manifest(part, content, link, end_us, recovered=recovered)
 
-        self._retry_when_full(lambda: self._chain.commit_segment(part, state, self._durable_cover()))
+        try:
+            self._retry_when_full(lambda: self._chain.commit_segment(part, state, self._durable_cover()))
+        except DiskError:
+            # What no disk has is missing.
+            self._coverage.go_back(before)
+            raise
 
     def flush(self, until: Mapping[Track, int]) -> None:
         """What is missing up to `until`, per track, is declared now: the server should know."""
@@ -201,8 +208,10 @@ class Ledger:
             self.disk_failed(error)
             step()
         if self._chain.unsaved:
+            # The entry stands; only its publication waits, for this or for the next commit.
             self.disk_failed(self._chain.unsaved)
-            self._chain.save()
+            with contextlib.suppress(DiskError):
+                self._chain.save()
 
     def disk_failed(self, error: DiskError) -> None:
         if error.errno == errno.ENOSPC:
