@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -131,6 +131,18 @@ class Chain:
     @property
     def covered(self) -> dict[Track, int]:
         return dict(self._state.covered)
+
+    def continue_account(self, before: Iterable[Chain]) -> None:
+        """A chain that has not begun goes on where those of older enrolments ended, so that an enrolment
+        anew leaves no time unaccounted for. Durable with `begin`.
+        """
+        ended = [each for each in before if each.covered]
+        if self._state.covered or not ended:
+            return
+        last = max(ended, key=lambda chain: max(chain.covered.values()))
+        ended_as = last._state  # noqa: SLF001 (of the same class)
+        self._state.covered = last.covered
+        self._state.boot_id, self._state.stopped_us = ended_as.boot_id, ended_as.stopped_us
 
     def begin(self, boot_id: str, covered: Mapping[Track, int]) -> None:
         """From now on a missing `mark_stopped` means a crash. Durable on return."""

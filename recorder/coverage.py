@@ -21,10 +21,13 @@ SOUND_JOINT_US = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Gap:
+    """`configuration_version`: whose windows it lies in."""
+
     interval: Interval
     tracks: tuple[Track, ...]
     cause: GapCause
     detail: str = ""
+    configuration_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

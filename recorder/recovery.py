@@ -65,7 +65,9 @@ def recover(chain: Chain, now_us: int) -> Recovered:
         following_us = parts[index + 1][1].start_us if index + 1 < len(parts) else None
         end_us = _end_us(head, lead, following_us)
         part = PartFile.reopen(path, head, kept_bytes)
-        recovered.append(RecoveredPart(part, content, end_us, sound_of(Interval(head.start_us, end_us), content)))
+        recovered.append(
+            RecoveredPart(part, content, end_us, sound_of(Interval(head.start_us, end_us), content))
+        )
     return Recovered(recovered, crashed_us)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from recorder.capture.camera import Burst, CameraAddress, CameraLink, Event, Inbox, Lost, Opened, Overloaded
 from recorder.errors import ProtokolError
+from recorder.host_boots import BootEvent
 from recorder.host_clock import monotonic_us
 from recorder.host_watch import MAX_UNCERTAINTY_US, HostWatch
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
@@ -64,10 +65,12 @@ class SourceRecorder(threading.Thread):
         segment_us: int,
         boot_id: str,
         restarted: bool = False,
+        boots: Sequence[BootEvent] = (),
+        superseded_us: Callable[[], int] | None = None,
     ) -> None:
         """Recovers what a crash left. `restarted`: in the place of a recorder that was stopped.
 
-        Raises ConfigurationError, DiskError.
+        `boots` and `superseded_us` are as the ledger wants them. Raises ConfigurationError, DiskError.
         """
         super().__init__(name=f"recorder-{source}", daemon=True)
         self.source = source
@@ -83,8 +86,8 @@ class SourceRecorder(threading.Thread):
         started_us = now_us()
         recovered = recover(chain, started_us)
         self._report_recovery(recovered, chain.damaged)
-        self._ledger = Ledger(spool, chain, configuration, started_us)
-        self._ledger.begin(recovered, boot_id, started_us, restarted=restarted)
+        self._ledger = Ledger(spool, chain, configuration, started_us, superseded_us=superseded_us)
+        self._ledger.begin(recovered, boot_id, started_us, restarted=restarted, boots=boots)
         self._inbox = Inbox()
         self._link = CameraLink(address, self._inbox, source)
         self._window = SourceWindow()
@@ -116,8 +119,11 @@ class SourceRecorder(threading.Thread):
         self._looked_us = self.beat_us
         self._keep_window(at_us)
         self._supervise(at_us)
+        if not self._host.trust.estimated:
+            self._ledger.clock_went_back(at_us)
         minute = (at_us - SETTLED_AFTER_US) // US_PER_MINUTE
-        if minute != self._flushed_minute:
+        # What waits in the inbox is not missing.
+        if minute != self._flushed_minute and self._inbox.is_empty:
             self._flushed_minute = minute
             self._guarded(lambda: self._flush(at_us - SETTLED_AFTER_US))
         self.status = self._status(at_us)
@@ -150,6 +156,7 @@ class SourceRecorder(threading.Thread):
 
     def _keep_window(self, at_us: int) -> None:
         configuration = self._configuration()
+        self._guarded(lambda: self._ledger.learn(at_us))
         window = self._window
         was_open = window.is_wanted
         window.update(configuration, at_us, self._host.trust.uncertainty_us)
@@ -161,12 +168,16 @@ class SourceRecorder(threading.Thread):
             self._link.want(wanted=False)
             self._end_session()
             self._ledger.note(window.last_end_us, GapCause.CLOCK_UNKNOWN, "margin of the clock's uncertainty")
+            self._guarded(lambda: self._flush(at_us))
         session = self._session
         if session and window.recordable:
             for run in session.runs:
-                run.window = window.recordable
-        if session and configuration.version != self._version:
-            session.end_run_at_keyframe()
+                run.narrow(window.recordable, configuration.version)
+        if configuration.version != self._version:
+            if session:
+                session.end_run_at_keyframe()
+            # A crash would forget the configuration before.
+            self._guarded(lambda: self._flush(at_us - SETTLED_AFTER_US))
         self._version = configuration.version
 
     # --- events
@@ -185,7 +196,7 @@ class SourceRecorder(threading.Thread):
         self._end_session()
         room = self._configuration().room
         terms = SessionTerms(
-            configuration_version=lambda: self._configuration().version,
+            configuration_version=lambda: self._version,
             av_offset_us=room.av_offset_ms * 1000,
             segment_us=self._segment_us,
             window=lambda: self._window.recordable,

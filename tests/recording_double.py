@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from recorder.chain import Chain, Link, read_manifest
+from recorder.fragments import FileContent
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.keyfile import AgentKey
@@ -120,7 +121,8 @@ class Recording:
 
     def __init__(self, root: Path, key: AgentKey, configuration: RoomConfiguration, now_us: int) -> None:
         self.root, self.key, self.configuration, self.now_us = root, key, configuration, now_us
-        self.boots = 1
+        self.boots, self.superseded_us, self.heard_us = 1, now_us, now_us
+        self.published = [(now_us, configuration)]
         self.start()
 
     # --- life
@@ -135,7 +137,13 @@ class Recording:
         self._current: _Segment | None = None
         self._previous: _Segment | None = None
         recovered = recover(chain, self.now_us)
-        self.ledger = Ledger(spool, chain, lambda: self.configuration, self.now_us)
+        self.ledger = Ledger(
+            spool,
+            chain,
+            lambda: self.configuration,
+            self.now_us,
+            superseded_us=lambda: self.superseded_us,
+        )
         self.ledger.begin(recovered, f"boot-{self.boots}", self.now_us, restarted=False)
 
     def stop(self) -> None:
@@ -236,8 +244,6 @@ class Recording:
         segment = self._previous
         if segment is None:
             return
-        from recorder.fragments import FileContent  # noqa: PLC0415
-
         content = FileContent()
         content.feed(segment.part.path.read_bytes())
         bounds = Interval(segment.start_us, segment.end_us)
