@@ -68,6 +68,9 @@ def change_calendar(recording, calendar, heard_after_s, unsure_s, was_off):
     recording.now_us += heard_after_s * S
     if was_off:
         recording.start()
+    # A crash in the very second in which a change is taken notice of is left out: what it takes out of
+    # the past and nobody had settled is then missing (DESIGN.md).
+    recording.chain.faults = [fault for fault in recording.chain.faults if "crash" not in fault]
     recording.configuration, recording.superseded_us = changed, superseded_us
     recording.heard_us = recording.now_us
     recording.failing(lambda: recording.ledger.learn(recording.now_us))
