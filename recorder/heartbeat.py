@@ -47,6 +47,7 @@ def report(
                 "last_packet_us": status.last_packet_us,
                 "fps": status.fps,
                 "audio_peak_dbfs": status.audio_peak_dbfs,
+                "in_use": status.in_use,
             }
             for name, status in statuses.items()
         },

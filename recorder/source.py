@@ -16,6 +16,7 @@ from recorder.errors import ProtokolError
 from recorder.host_boots import BootEvent
 from recorder.host_clock import monotonic_us
 from recorder.host_watch import MAX_UNCERTAINTY_US, HostWatch
+from recorder.in_use import InUse
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from recorder.ledger import SETTLED_AFTER_US, Ledger
 from recorder.logging import get_logger
@@ -49,6 +50,7 @@ class SourceStatus:
     last_packet_us: int | None = None
     fps: float = 0.0
     audio_peak_dbfs: float | None = None
+    in_use: bool = False
 
 
 class SourceRecorder(threading.Thread):
@@ -99,6 +101,7 @@ class SourceRecorder(threading.Thread):
         self._stopping = threading.Event()
         self._stop_cause = GapCause.MAINTENANCE
         self._rate_from = (monotonic_us(), 0)
+        self._in_use = InUse()
 
     def stop(self, cause: GapCause = GapCause.MAINTENANCE) -> None:
         """`cause` accounts for what is missing from then on."""
@@ -332,8 +335,10 @@ class SourceRecorder(threading.Thread):
                 fps = (session.pictures - pictures) * US_PER_SECOND / (monotonic_us() - began_us)
                 self._rate_from = (monotonic_us(), session.pictures)
                 peak = run.take_peak_dbfs() if run else None
+                self._in_use.hear(peak, at_us)
+        in_use = self._in_use.is_in_use(at_us)
         since_us = old.since_us if (old.state, old.cause) == (state, cause) else at_us
-        return SourceStatus(state, cause, detail, since_us, last_us, round(fps, 1), peak)
+        return SourceStatus(state, cause, detail, since_us, last_us, round(fps, 1), peak, in_use)
 
     def _shut_down(self) -> None:
         self._link.stop()

@@ -145,6 +145,7 @@ DETAILS: Final = {
 ACTIONS: Final = {
     "agent_enrolled": N_("комп'ютер кабінету підключено"),
     "configuration_changed": N_("налаштування кабінетів змінено"),
+    "recording_extended": N_("запис подовжено"),
     "exported": N_("запис збережено у файл"),
     "gap_accepted": N_("пропуск у записі зафіксовано"),
     "hold_expiry_set": N_("нагадування про заборону знищення встановлено"),

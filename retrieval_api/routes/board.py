@@ -12,6 +12,7 @@ from archive.system import Archive
 from retrieval_api import pages, wording
 from retrieval_api.auth import Staff, require
 from retrieval_api.pages import archive_of, now_of
+from retrieval_api.routes.extension import CHANGE_ROLES
 from retrieval_api.routes.rooms import FOOTAGE_ROLES
 
 router = APIRouter(prefix="/staff", include_in_schema=False)
@@ -34,6 +35,7 @@ def board(
     """The whole page; for htmx, the part of it that changes."""
     with archive.database.reading() as session:
         states = search.room_states(session, archive.configurations, now_us)
+    rooms_problem = archive.rooms_file_problem(now_us)
     fragment = "HX-Request" in request.headers
     return pages.render(
         request,
@@ -42,6 +44,9 @@ def board(
         others=[state for state in states if state.state != "fault"],
         recording=sum(state.state == "recording" for state in states),
         cause_now=wording.cause_now,
+        closing=[state for state in states if state.closes_while_in_use(now_us)],
+        rooms_problem=rooms_problem,
+        may_change=staff.role in CHANGE_ROLES,
         may_open=staff.role in FOOTAGE_ROLES,
     )
 
