@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from archive import search
+from archive import marks, search
 from archive.system import Archive
 from retrieval_api import pages, wording
 from retrieval_api.auth import Staff, require
@@ -35,6 +35,7 @@ def board(
     """The whole page; for htmx, the part of it that changes."""
     with archive.database.reading() as session:
         states = search.room_states(session, archive.configurations, now_us)
+        alerts = marks.going_on(session)
     rooms_problem = archive.rooms_file_problem(now_us)
     fragment = "HX-Request" in request.headers
     return pages.render(
@@ -46,6 +47,10 @@ def board(
         cause_now=wording.cause_now,
         closing=[state for state in states if state.closes_while_in_use(now_us)],
         rooms_problem=rooms_problem,
+        alerts=alerts,
+        alarmed=any(mark.kind == "air_raid_alert" and mark.room is None for mark in alerts),
+        mark_words=wording.MARKS,
+        labels={state.room: state.label for state in states},
         may_change=staff.role in CHANGE_ROLES,
         may_open=staff.role in FOOTAGE_ROLES,
     )
