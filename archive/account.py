@@ -85,7 +85,7 @@ def _silent(
     segments: Iterable[tuple[Interval, int]], told: tuple[Interval, ...], expected: tuple[Interval, ...]
 ) -> list[Interval]:
     """Segments that have less sound than they last, and no gap that says so."""
-    silent = []
+    silent: list[Interval] = []
     for interval, sound_us in segments:
         if sound_us + _SOUND_TOLERANCE_US >= interval.duration_us:
             continue
