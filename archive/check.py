@@ -10,15 +10,26 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from archive import custody, enrolment
+from archive import account, custody, enrolment
 from archive.models import ChainLink, Enrolment, Garbage, Quarantine, Segment, SegmentManifestRow
 from archive.store import ObjectMissingError, Store, StoreError
 from archive.system import Archive
+from recorder.instants import format_instant
 from recorder.manifest import ManifestError, decode
 
 _PIECE_BYTES = 1 << 20
 
-Kind = Literal["missing", "altered", "foreign", "signature", "open_link", "broken_link", "garbage", "custody"]
+Kind = Literal[
+    "missing",
+    "altered",
+    "foreign",
+    "signature",
+    "open_link",
+    "broken_link",
+    "uncovered",
+    "garbage",
+    "custody",
+]
 
 ADVICE: dict[Kind, str] = {
     "missing": "restore the object from a backup of the store; the index still knows its digest",
@@ -27,6 +38,7 @@ ADVICE: dict[Kind, str] = {
     "signature": "the stored manifest was not signed by the enrolled key: keep everything and inquire",
     "open_link": "a predecessor has not arrived (yet): look at the agent's spool",
     "broken_link": "a manifest does not follow its predecessor: the chain was forked or edited, inquire",
+    "uncovered": "neither footage nor a signed gap: look for open links, quarantine, a lost spool",
     "garbage": "a purge was interrupted: `protokol retention run` finishes it",
     "custody": "the log of actions was edited or cut: keep the database and inquire",
 }
@@ -45,6 +57,7 @@ def check(archive: Archive, *, deep: bool = False) -> Iterator[Finding]:
         if deep:
             yield from _signatures(session)
         yield from _links(session)
+        yield from _account(session, archive)
         for row in session.scalars(select(Garbage).order_by(Garbage.object_name)):
             yield Finding("garbage", f"{row.object_name} is destroyed but not unlinked yet")
         for line in custody.verify(session):
@@ -98,6 +111,15 @@ def _signatures(session: Session) -> Iterator[Finding]:
             signed.verify(agents[signed.manifest.enrolment])
         except (ManifestError, KeyError) as error:
             yield Finding("signature", f"segment {segment_id}: {error}")
+
+
+def _account(session: Session, archive: Archive) -> Iterator[Finding]:
+    zone = archive.timezone(session)
+    for hole in account.uncovered(session, archive.configurations):
+        span = (
+            f"{format_instant(hole.interval.start_us, zone)} .. {format_instant(hole.interval.end_us, zone)}"
+        )
+        yield Finding("uncovered", f"room {hole.room}, {hole.source}, {hole.track.value}: {span}")
 
 
 def _links(session: Session) -> Iterator[Finding]:

@@ -78,6 +78,30 @@ class Configurations:
                 return rooms.configuration(room_id, version)
         return self.room(session, room_id)
 
+    def history(self, session: Session) -> list[tuple[Interval, RoomsFile]]:
+        """Every rooms file with the time in which it was in force, the first since ever, the last for
+        ever; those that were replaced in the same instant are left out.
+        """
+        rows = session.execute(
+            select(RoomsVersion.version, RoomsVersion.created_us).order_by(RoomsVersion.version)
+        ).all()
+        starts = [0, *(created_us for _, created_us in rows[1:]), _EVER]
+        return [
+            (Interval(start_us, end_us), self.at(session, version))
+            for (version, _), start_us, end_us in zip(rows, starts, starts[1:], strict=False)
+            if start_us < end_us
+        ]
+
+    def windows_in_force(self, session: Session, room_id: str, day: date) -> tuple[Interval, ...]:
+        """The windows of a room that start on a local date as they would have been frozen: what has
+        passed when a version is published stays as it was.
+        """
+        found: list[Interval] = []
+        for period, rooms in self.history(session):
+            if any(room.id == room_id for room in rooms.rooms):
+                found += intersect(windows(rooms.configuration(room_id, 0), day), [period])
+        return merge(found)
+
     def signed(self, session: Session, room_id: str, now_us: int) -> SignedConfiguration:
         """What an agent is handed: canonical JSON of the room's configuration, signed by the server.
 

@@ -27,7 +27,8 @@ GENESIS = hashlib.sha256(b"").hexdigest()
 class Event:
     """One event before it has a place on the chain.
 
-    `actor` is `user:ID`, `request:NUMBER`, `agent:ENROLMENT`, `cli:UID` or `system`; `subject` the
+    `actor` is `user:ID`, `request:NUMBER`, `agent:ENROLMENT`, `cli:UID`,
+    `webhook:NAME` or `system`; `subject` the
     thing done to (`segment:…`, `request:…`, `hold:…`, `user:…`); `date` the room's local ISO date.
     """
 

@@ -194,6 +194,30 @@ class Quarantine(Base):
     __table_args__ = (UniqueConstraint("claimed_id", "sha256"),)
 
 
+class Mark(Base):
+    """What happened beside the recording, an air-raid alert for instance: told on the timeline, it stops
+    nothing. `room` NULL means all rooms, `end_us` NULL that it still goes on. `external_id` is the
+    sender's own, so that the same message twice is one mark.
+    """
+
+    __tablename__ = "mark"
+    id: Mapped[int] = mapped_column(_Serial, primary_key=True)
+    external_id: Mapped[str | None] = mapped_column(String(80), unique=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    room: Mapped[str | None] = mapped_column(String(32))
+    start_us: Mapped[int] = mapped_column(index=True)
+    end_us: Mapped[int | None]
+    note: Mapped[str] = mapped_column(default="")
+    author: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(String(8))
+    created_us: Mapped[int]
+    __table_args__ = (
+        CheckConstraint("kind IN ('air_raid_alert', 'evacuation', 'power_cut', 'other')", name="kind"),
+        CheckConstraint("source IN ('button', 'webhook')", name="source"),
+        CheckConstraint("end_us IS NULL OR end_us > start_us", name="interval"),
+    )
+
+
 # --- retention ----------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from archive.configuration import Configurations, encode_windows
 from archive.models import Hold, RoomDay
 from recorder.instants import local_date, parse_date
 from recorder.intervals import Interval
-from recorder.working_hours import due_us, windows
+from recorder.working_hours import due_us
 
 
 def days_of(interval: Interval, timezone: str) -> tuple[str, ...]:
@@ -32,7 +32,7 @@ def lock(
 ) -> dict[tuple[str, str], RoomDay]:
     """Lock `(room, ISO date)` rows until the transaction ends, in sorted order; makes missing ones.
 
-    A new row freezes the windows and the due midnight by the configuration in force, or by the last one
+    A new row freezes the windows as they were in force, and the due midnight by the last configuration
     that knew the room. Must be the transaction's first locks. Raises UnknownRoomError for a room that is
     in no configuration.
     """
@@ -63,7 +63,7 @@ def _fresh(session: Session, configurations: Configurations, room: str, date: st
         state="open",
         revision=0,
         configuration_version=configuration.version,
-        windows=encode_windows(windows(configuration, day)),
+        windows=encode_windows(configurations.windows_in_force(session, room, day)),
         due_us=due_us(day, configuration.retention_months, configuration.timezone),
         purged_us=None,
     )

@@ -23,6 +23,8 @@ from recorder.working_hours import next_window, window_at
 MAX_GAP_US = 25 * 3600 * US_PER_SECOND
 # Heartbeats come each 5 s; the board must not flicker for one that is late.
 SILENT_AFTER_US = 20 * US_PER_SECOND
+# Time enough to ask the people in the room, and to extend the window.
+CLOSES_SOON_US = 600 * US_PER_SECOND
 # A segment is shipped after it ends: within this of now, missing footage is "not yet arrived".
 ARRIVAL_US = 150 * US_PER_SECOND
 # Clock estimates of neighbouring runs touch within a frame or two; less is not a gap worth telling.
@@ -216,6 +218,21 @@ class RoomState:
     next_window: Interval | None
     last_seen_us: int | None
     heartbeat: dict[str, Any]
+
+    def is_in_use(self, now_us: int) -> bool:
+        """Whether somebody is heard in the room, by an agent that still reports."""
+        heard = self.last_seen_us is not None and now_us - self.last_seen_us <= SILENT_AFTER_US
+        sources = self.heartbeat.get("sources")
+        statuses = sources.values() if isinstance(sources, dict) else ()
+        return heard and any(isinstance(each, dict) and each.get("in_use") is True for each in statuses)
+
+    def closes_while_in_use(self, now_us: int) -> bool:
+        """Within ten minutes of a window's end, while somebody is heard."""
+        return (
+            self.window is not None
+            and self.window.end_us - now_us <= CLOSES_SOON_US
+            and self.is_in_use(now_us)
+        )
 
 
 def room_states(session: Session, configurations: Configurations, now_us: int) -> list[RoomState]:

@@ -8,12 +8,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive.configuration import Configurations, is_in_force, read_live_file, seed_live_file
+from archive.configuration import Configurations, is_in_force, is_settled, read_live_file, seed_live_file
 from archive.database import Database
 from archive.keys import load_or_make_server_key
 from archive.models import ArchiveMark, RoomsVersion
 from archive.store import Store, open_store
+from recorder.errors import ConfigurationError
 from recorder.instants import now_us
+from recorder.rooms import parse_rooms
 from recorder.settings import Settings
 
 _KIND = "kind"
@@ -67,6 +69,20 @@ class Archive:
                 return False
             self.configurations.publish(session, text, "system", at_us)
         return True
+
+    def rooms_file_problem(self, at_us: int) -> str:
+        """Why the live rooms file as it stands will not come into force, or nothing."""
+        try:
+            if not is_settled(self.settings.rooms, at_us):
+                return ""
+            text = read_live_file(self.settings.rooms)
+            with self.database.reading() as session:
+                if is_in_force(session, text):
+                    return ""
+            parse_rooms(text, self.settings.rooms.name)
+        except ConfigurationError as error:
+            return str(error)
+        return ""
 
     def _mark_kind(self) -> None:
         """An archive is a demo from its first opening on, or never."""

@@ -22,6 +22,7 @@ from recorder.capture.onvif_address import OnvifAddress
 from recorder.configuration import ConfigurationStore
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.heartbeat import HEARTBEAT_S, Heartbeat, report
+from recorder.host_boots import read_boots
 from recorder.host_clock import monotonic_us
 from recorder.host_watch import HostWatch
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
@@ -123,6 +124,7 @@ class Agent:
         self._changed = False
         self._host = HostWatch()
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        self._boots = read_boots()
         self._spool = Spool(options.spool_dir, key, limit_bytes=options.spool_limit_bytes)
         self._store = ConfigurationStore(options.spool_dir / "configuration.json", key)
         self._skews = Skews(options.spool_dir / "clocks.json")
@@ -228,6 +230,8 @@ class Agent:
             boot_id=self._boot_id,
             skews=self._skews,
             restarted=restarted,
+            boots=self._boots,
+            superseded_us=lambda: self._store.superseded_us,
         )
         if self._microphone:
             self._microphone.add(recorder.hear)

@@ -13,8 +13,9 @@ the entry is still there and is adopted.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,6 +38,7 @@ from recorder.manifest import (
     sign,
 )
 from recorder.partfile import DiskError, PartFile
+from recorder.remains import covered_by
 
 SEGMENT_SUFFIX = ".mp4"
 GAP_SUFFIX = ".gap"
@@ -130,6 +132,18 @@ class Chain:
     def covered(self) -> dict[Track, int]:
         return dict(self._state.covered)
 
+    def continue_account(self, before: Iterable[Chain]) -> None:
+        """A chain that has not begun goes on where those of older enrolments ended, so that an enrolment
+        anew leaves no time unaccounted for. Durable with `begin`.
+        """
+        ended = [each for each in before if each.covered]
+        if self._state.covered or not ended:
+            return
+        last = max(ended, key=lambda chain: max(chain.covered.values()))
+        ended_as = last._state  # noqa: SLF001 (of the same class)
+        self._state.covered = last.covered
+        self._state.boot_id, self._state.stopped_us = ended_as.boot_id, ended_as.stopped_us
+
     def begin(self, boot_id: str, covered: Mapping[Track, int]) -> None:
         """From now on a missing `mark_stopped` means a crash. Durable on return."""
         self.stopped_us, self.last_boot_id = self._state.stopped_us, self._state.boot_id
@@ -164,6 +178,9 @@ class Chain:
             path.rename(target)
             sync_directory(self.directory)
         except OSError as error:
+            # Else two entries would stand under one number: this one, and the one that takes its place.
+            with contextlib.suppress(OSError):
+                target.rename(path)
             raise DiskError("name a segment", error) from error
         self._advance(signed, target, size, covered)
         head_path.unlink(missing_ok=True)
@@ -236,7 +253,7 @@ class Chain:
                 self.damaged.append(path.name)
                 continue
             if sequence >= self._state.sequence:
-                self._follow(signed)
+                self._follow(path, signed)
             self._pending.append(self._entry(signed, path, path.stat().st_size))
         if self._pending:
             self.save()
@@ -246,13 +263,20 @@ class Chain:
         at = manifest.media_bytes if isinstance(manifest, SegmentManifest) else 0
         return Entry(path, self.source, manifest.sequence, manifest.start_us, manifest.end_us, size, at)
 
-    def _follow(self, signed: SignedManifest) -> None:
+    def _follow(self, path: Path, signed: SignedManifest) -> None:
         manifest = signed.manifest
         self._state.sequence = manifest.sequence + 1
         self._state.previous = signed.sha256
-        tracks = manifest.tracks if isinstance(manifest, GapManifest) else list(Track)
-        for track in map(Track, tracks):
-            self._state.covered[track] = max(self._state.covered.get(track, 0), manifest.end_us)
+        if isinstance(manifest, GapManifest):
+            covered = dict.fromkeys(map(Track, manifest.tracks), manifest.end_us)
+        else:
+            try:
+                covered = covered_by(path, manifest)
+            except (FragmentError, OSError):
+                # Its media is for the archive to judge; the picture's end is stated.
+                covered = {Track.VIDEO: manifest.end_us}
+        for track, until_us in covered.items():
+            self._state.covered[track] = max(self._state.covered.get(track, 0), until_us)
 
 
 def read_manifest(path: Path, manifest_at: int = 0) -> SignedManifest:

@@ -5,6 +5,8 @@ Kept durably, so that a room host that starts while the server is away works as 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recorder.durable import replace_file
 from recorder.errors import ConfigurationError
+from recorder.instants import US_PER_MINUTE, now_us
 from recorder.intervals import Interval
 from recorder.keyfile import AgentKey, SignedConfiguration
 from recorder.logging import get_logger
@@ -46,11 +49,21 @@ class ConfigurationStore:
         self._kept = _Kept(signed=key.configuration)
         self._current = self._verified(key.configuration)
         self._log = get_logger()
+        self._confirmed_us = now_us()
+        self._superseded_us = self._confirmed_us
+        self._touched_us = 0
         self._load()
 
     @property
     def current(self) -> RoomConfiguration:
         return self._current
+
+    @property
+    def superseded_us(self) -> int:
+        """The last instant at which the server said that the configuration before the present one was in
+        force, as far as is known; of one read from the disk, to the minute.
+        """
+        return self._superseded_us
 
     @property
     def held(self) -> list[Interval]:
@@ -63,6 +76,7 @@ class ConfigurationStore:
         OSError when the disk refuses. Nothing has changed then.
         """
         if self._is_known(document):
+            self._confirm()
             return False
         try:
             answer = HeartbeatAnswer.model_validate(document)
@@ -83,8 +97,19 @@ class ConfigurationStore:
             changed = configuration != self._current
             self._kept = kept
             if changed:
+                self._superseded_us = self._confirmed_us
                 self._current = configuration
+            self._confirmed_us = self._touched_us = now_us()
             return changed
+
+    def _confirm(self) -> None:
+        """The file's time of change says until when it was known to be in force, to the minute."""
+        self._confirmed_us = now_us()
+        if not 0 <= self._confirmed_us - self._touched_us < US_PER_MINUTE:
+            self._touched_us = self._confirmed_us
+            # Not durable: an older time makes the agent account for more, never for less.
+            with contextlib.suppress(OSError):
+                os.utime(self._path)
 
     def _is_known(self, document: dict[str, Any]) -> bool:
         """Whether it says what the last one said, as nearly all do."""
@@ -96,6 +121,7 @@ class ConfigurationStore:
     def _load(self) -> None:
         try:
             kept = _Kept.model_validate_json(self._path.read_bytes())
+            written_us = self._path.stat().st_mtime_ns // 1000
             configuration = self._verified(kept.signed)
         except FileNotFoundError:
             return
@@ -106,6 +132,7 @@ class ConfigurationStore:
         self._kept.held = kept.held
         if configuration.version >= self._current.version:
             self._kept, self._current = kept, configuration
+            self._confirmed_us = self._superseded_us = min(written_us, self._confirmed_us)
 
     def _verified(self, signed: SignedConfiguration) -> RoomConfiguration:
         signed.verify(self._server_key)

@@ -21,10 +21,13 @@ SOUND_JOINT_US = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Gap:
+    """`configuration_version`: whose windows it lies in."""
+
     interval: Interval
     tracks: tuple[Track, ...]
     cause: GapCause
     detail: str = ""
+    configuration_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,11 @@ class Coverage:
     def cover(self, track: Track, until_us: int) -> None:
         """The track is there up to `until_us`. Take the gaps before it first."""
         self._until[track] = max(self._until[track], until_us)
+
+    def go_back(self, until: Mapping[Track, int]) -> None:
+        """What lies after these instants is not accounted for after all, as far as it was."""
+        for track, until_us in until.items():
+            self._until[track] = min(self._until[track], until_us)
 
     def take_gaps(self, until: Mapping[Track, int], windows: Iterable[Interval]) -> list[Gap]:
         """The gaps from each cursor to `until`, inside `windows`; the cursors stand there afterwards.

@@ -50,6 +50,7 @@ def report(
                 "microphone": status.microphone,
                 "sync": status.sync.model_dump() if status.sync else None,
                 "clock_error_ms": status.clock_error_ms,
+                "in_use": status.in_use,
             }
             for name, status in statuses.items()
         },

@@ -6,7 +6,6 @@ was sealed already only lacks its name.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.manifest import MAX_SEGMENT_US, SegmentManifest, Track
 from recorder.partfile import HEAD_SUFFIX, PART_SUFFIX, PartFile, SegmentHead
+from recorder.remains import covered_by, sound_of, whole_fragments
 
 # What was in memory when the process died was written within a second of the last write.
 _LOST_AFTER_WRITE_US = US_PER_SECOND
@@ -69,7 +69,7 @@ def recover(chain: Chain, now_us: int) -> Recovered:
         end_us = _end_us(head, lead, following_us)
         part = PartFile.reopen(path, head, kept_bytes)
         picture_end_us = end_us if lead is content[Track.VIDEO] else None
-        sound = _sound(head, lead, content[Track.AUDIO], end_us)
+        sound = sound_of(Interval(head.start_us, end_us), content)
         recovered.append(RecoveredPart(part, content, end_us, picture_end_us, sound))
     return Recovered(recovered, crashed_us)
 
@@ -98,8 +98,9 @@ def _adopt_sealed(chain: Chain, path: Path) -> bool:
         return False
     if (sealed.manifest.sequence, sealed.manifest.previous) != (link.sequence, link.previous):
         return False
-    end_us = sealed.manifest.end_us
-    covered = {track: max(chain.covered.get(track, 0), end_us) for track in Track}
+    covered = chain.covered
+    for track, until_us in covered_by(path, sealed.manifest).items():
+        covered[track] = max(covered.get(track, 0), until_us)
     chain.adopt_sealed(path, path.with_suffix(HEAD_SUFFIX), sealed, covered)
     return True
 
@@ -110,16 +111,6 @@ def _end_us(head: SegmentHead, lead: TrackContent, following_us: int | None) -> 
     if following_us is not None and head.start_us < following_us:
         end_us = min(end_us, following_us)
     return end_us
-
-
-def _sound(head: SegmentHead, lead: TrackContent, audio: TrackContent | None, end_us: int) -> list[Interval]:
-    """Holes inside are not told from its ends: a crash forgives that."""
-    if audio is None or not audio.samples:
-        return []
-    zero_us = head.start_us - lead.start_ticks * US_PER_SECOND // lead.timescale
-    start_us = zero_us + audio.start_ticks * US_PER_SECOND // audio.timescale
-    stop_us = min(zero_us + audio.end_ticks * US_PER_SECOND // audio.timescale, end_us)
-    return [Interval(start_us, stop_us)] if start_us < stop_us else []
 
 
 def segment_manifest(
@@ -148,37 +139,3 @@ def segment_manifest(
         media_sha256=part.media_sha256,
         recovered=recovered,
     )
-
-
-def whole_fragments(path: Path) -> tuple[int, FileContent]:
-    """How many bytes from the start are whole (the head of the file, then moof + mdat pairs), and
-    what they hold.
-    """
-    content = FileContent()
-    kept = 0
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        at, moof = 0, b""
-        while at + 8 <= size:
-            file.seek(at)
-            header = file.read(16)
-            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
-            if length == 1:
-                length = int.from_bytes(header[8:16], "big")
-            if length < 8 or at + length > size:
-                break
-            if kind in (b"ftyp", b"moov", b"moof"):
-                file.seek(at)
-                body = file.read(length)
-            if kind == b"moof":
-                moof = body
-            elif kind == b"mdat" and moof:
-                content.feed(moof)
-                moof, kept = b"", at + length
-            elif kind in (b"ftyp", b"moov"):
-                content.feed(body)
-                kept = at + length
-            elif kind == b"uuid":
-                break
-            at += length
-    return kept, content

@@ -135,9 +135,15 @@ class Run:
     def window(self) -> Interval:
         return self._segmenter.window
 
-    @window.setter
-    def window(self, window: Interval) -> None:
-        self._segmenter.window = window
+    def narrow(self, recordable: Interval, configuration_version: int) -> None:
+        """The window as it is now. Another version than the run's can only take from it: by its own the
+        archive judges the run's segments, and what that one adds begins with the next run.
+        """
+        window: Interval | None = recordable
+        if configuration_version != self._terms.configuration_version:
+            window = self.window.intersection(recordable)
+        if window is not None:
+            self._segmenter.window = window
 
     @property
     def wall_offset_us(self) -> int:

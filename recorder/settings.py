@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AnyHttpUrl, BeforeValidator, Field, ValidationError
+from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     open_requests_per_contact: int = Field(3, ge=1, description="open requests that one contact may have")
     open_requests_per_address: int = Field(
         10, ge=1, description="open requests that one network address may have"
+    )
+    marks_token: SecretStr | None = Field(
+        None,
+        min_length=20,
+        description="bearer token with which an alert system marks alerts; without it none may",
     )
     demo: bool = Field(False, description="set by `protokol demo`; marks the archive it creates as a demo")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from recorder.capture.camera import Address, Burst, CameraLink, Event, Inbox, Lo
 from recorder.capture.microphone_events import MicrophoneEvent, MicrophoneLost, SoundBlock
 from recorder.capture.sound import Pcm
 from recorder.errors import ProtokolError
+from recorder.host_boots import BootEvent
 from recorder.host_clock import monotonic_us
 from recorder.host_watch import MAX_UNCERTAINTY_US, HostWatch
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
@@ -82,10 +83,12 @@ class SourceRecorder(threading.Thread):
         boot_id: str,
         skews: Skews,
         restarted: bool = False,
+        boots: Sequence[BootEvent] = (),
+        superseded_us: Callable[[], int] | None = None,
     ) -> None:
         """Recovers what a crash left. `restarted`: in the place of a recorder that was stopped.
 
-        Raises ConfigurationError, DiskError.
+        `boots` and `superseded_us` are as the ledger wants them. Raises ConfigurationError, DiskError.
         """
         super().__init__(name=f"recorder-{hardware.source}", daemon=True)
         self.source = hardware.source
@@ -102,8 +105,10 @@ class SourceRecorder(threading.Thread):
         started_us = now_us()
         recovered = recover(chain, started_us)
         self._report_recovery(recovered, chain.damaged)
-        self._ledger = Ledger(spool, chain, configuration, started_us, hardware.tracks)
-        self._ledger.begin(recovered, boot_id, started_us, restarted=restarted)
+        self._ledger = Ledger(
+            spool, chain, configuration, started_us, hardware.tracks, superseded_us=superseded_us
+        )
+        self._ledger.begin(recovered, boot_id, started_us, restarted=restarted, boots=boots)
         self._lead = hardware.tracks[0]
         self._inbox = Inbox()
         self._link = CameraLink(hardware.address, self._inbox, self.source) if hardware.address else None
@@ -122,7 +127,7 @@ class SourceRecorder(threading.Thread):
 
     def _new_recording(self, segment_us: int) -> Recording:
         terms = RecordingTerms(
-            configuration_version=lambda: self._configuration().version,
+            configuration_version=lambda: self._version,
             av_offset_us=lambda: self._configuration().room.av_offset_ms * 1000,
             segment_us=segment_us,
             window=lambda: self._window.recordable,
@@ -169,8 +174,11 @@ class SourceRecorder(threading.Thread):
         self._looked_us = self.beat_us
         self._keep_window(at_us)
         self._supervise(at_us)
+        if not self._host.trust.estimated:
+            self._ledger.clock_went_back(at_us)
         minute = (at_us - SETTLED_AFTER_US) // US_PER_MINUTE
-        if minute != self._flushed_minute:
+        # What waits in the inbox is not missing.
+        if minute != self._flushed_minute and self._inbox.is_empty:
             self._flushed_minute = minute
             self._guarded(lambda: self._flush(at_us - SETTLED_AFTER_US))
         self._tell_status(at_us)
@@ -221,6 +229,7 @@ class SourceRecorder(threading.Thread):
 
     def _keep_window(self, at_us: int) -> None:
         configuration = self._configuration()
+        self._guarded(lambda: self._ledger.learn(at_us))
         window = self._window
         was_open = window.is_wanted
         window.update(configuration, at_us, self._host.trust.uncertainty_us)
@@ -229,9 +238,10 @@ class SourceRecorder(threading.Thread):
         elif was_open and not window.is_wanted:
             self._close_window()
             self._ledger.note(window.last_end_us, GapCause.CLOCK_UNKNOWN, "margin of the clock's uncertainty")
+            self._guarded(lambda: self._flush(at_us))
         if window.recordable:
             for run in self._recording.runs:
-                run.window = window.recordable
+                run.narrow(window.recordable, configuration.version)
         if configuration.version != self._version:
             self._recording.roll()
             offset_us = configuration.room.av_offset_ms * 1000
@@ -239,6 +249,8 @@ class SourceRecorder(threading.Thread):
                 self._sound.offset_us = offset_us
             if self._session:
                 self._session.offset_us = offset_us
+            # A crash would forget the configuration before.
+            self._guarded(lambda: self._flush(at_us - SETTLED_AFTER_US))
         self._version = configuration.version
 
     def _open_window(self, at_us: int) -> None:

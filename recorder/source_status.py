@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from recorder.capture.sound import Pcm
 from recorder.host_clock import monotonic_us
+from recorder.in_use import InUse
 from recorder.instants import US_PER_SECOND
 from recorder.manifest import GapCause, SyncStatement
 
@@ -18,7 +19,8 @@ _SILENCE_DBFS = -120.0
 class SourceStatus:
     """`state`: recording, closed or fault; `cause` of a fault. `microphone`: whose sound is recorded,
     `camera` or a name; None for none. `sync`: how far sound is from picture.
-    `clock_error_ms`: the camera's clock minus the host's, where it can be asked.
+    `clock_error_ms`: the camera's clock minus the host's, where it can be asked. `in_use`: the room is heard
+    to be in use.
     """
 
     state: str = "closed"
@@ -31,6 +33,7 @@ class SourceStatus:
     microphone: str | None = None
     sync: SyncStatement | None = None
     clock_error_ms: float | None = None
+    in_use: bool = False
 
 
 class StatusKeeper:
@@ -40,6 +43,7 @@ class StatusKeeper:
         self.latest = SourceStatus(since_us=since_us)
         self._rate_from = (monotonic_us(), 0)
         self._peak: float | None = None
+        self._in_use = InUse()
 
     def hear(self, samples: Pcm) -> None:
         loudest = float(max(samples.max(), -samples.min())) if len(samples) else 0.0
@@ -74,18 +78,20 @@ class StatusKeeper:
             fps = ((pictures or 0) - counted) * US_PER_SECOND / (now_us - began_us)
             self._rate_from = (now_us, pictures or 0)
             peak, self._peak = _dbfs(self._peak), None
+            self._in_use.hear(peak, at_us)
         since_us = old.since_us if (old.state, old.cause) == (state, cause) else at_us
         self.latest = SourceStatus(
-            state,
-            cause,
-            detail,
-            since_us,
-            last_us,
-            round(max(fps, 0.0), 1),
-            peak,
-            microphone,
-            sync,
-            clock_error_ms,
+            state=state,
+            cause=cause,
+            detail=detail,
+            since_us=since_us,
+            last_packet_us=last_us,
+            fps=round(max(fps, 0.0), 1),
+            audio_peak_dbfs=peak,
+            microphone=microphone,
+            sync=sync,
+            clock_error_ms=clock_error_ms,
+            in_use=self._in_use.is_in_use(at_us),
         )
 
 

@@ -53,14 +53,16 @@ class Spool:
             return known
         base = self.root / source
         make_directory(base)
+        before: list[Chain] = []
         for old in sorted(base.iterdir()):
             if old.is_dir() and old.name != self._key.enrolment:
                 # Its key is gone, so what it did not finish cannot be signed any more.
                 for part in old.glob(f"*{PART_SUFFIX}"):
                     part.rename(part.with_suffix(DAMAGED_SUFFIX))
-                self._open(source, old.name)
-        self._chains[source] = self._open(source, self._key.enrolment)
-        return self._chains[source]
+                before.append(self._open(source, old.name))
+        chain = self._chains[source] = self._open(source, self._key.enrolment)
+        chain.continue_account(before)
+        return chain
 
     def _open(self, source: str, enrolment: str) -> Chain:
         return Chain(

@@ -20,7 +20,9 @@ _LOOK_DAYS = 31
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A stretch of the strip in per cent of its width; `kind` is recorded, gap, pending, held or window."""
+    """A stretch of the strip in per cent of its width; `kind` is recorded, gap, pending, held, beside or
+    window.
+    """
 
     kind: str
     interval: Interval
@@ -40,8 +42,16 @@ class Strip:
     hours: tuple[tuple[int, str], ...]
 
 
-def strip(facts: Coverage, day: date, zone: str, cause: Callable[[str], str]) -> Strip:
-    """Windows below; on them what is recorded, missing (labelled by `cause`), still to come, held."""
+def strip(
+    facts: Coverage,
+    day: date,
+    zone: str,
+    cause: Callable[[str], str],
+    beside: Iterable[tuple[Interval, str]] = (),
+) -> Strip:
+    """Windows below; on them what is recorded, missing (labelled by `cause`), still to come, held; above
+    them what happened `beside`, with its label.
+    """
     whole = _horizon(facts, day, zone)
     recorded = _marks("recorded", facts.recorded, whole)
     gaps = [
@@ -55,6 +65,7 @@ def strip(facts: Coverage, day: date, zone: str, cause: Callable[[str], str]) ->
         for hold in facts.holds
         for mark in _marks("held", [Interval(hold.start_us, hold.end_us)], whole, str(hold.id))
     ]
+    above = [mark for each, label in beside for mark in _marks("beside", [each], whole, label)]
     hours = [
         (at_us, _percent(at_us - whole.start_us, whole))
         for at_us in range(whole.start_us, whole.end_us + 1, _HOUR_US)
@@ -63,7 +74,7 @@ def strip(facts: Coverage, day: date, zone: str, cause: Callable[[str], str]) ->
         whole.start_us,
         whole.end_us,
         tuple(_marks("window", facts.windows, whole)),
-        (*recorded, *gaps, *pending, *held),
+        (*recorded, *gaps, *pending, *held, *above),
         tuple(hours),
     )
 

@@ -142,9 +142,18 @@ DETAILS: Final = {
     "start_us": N_("від"),
 }
 
+# What happened beside the recording.
+MARKS: Final = {
+    "air_raid_alert": N_("повітряна тривога"),
+    "evacuation": N_("евакуація"),
+    "power_cut": N_("вимкнення світла"),
+    "other": N_("позначка"),
+}
+
 ACTIONS: Final = {
     "agent_enrolled": N_("комп'ютер кабінету підключено"),
     "configuration_changed": N_("налаштування кабінетів змінено"),
+    "recording_extended": N_("запис подовжено"),
     "exported": N_("запис збережено у файл"),
     "gap_accepted": N_("пропуск у записі зафіксовано"),
     "hold_expiry_set": N_("нагадування про заборону знищення встановлено"),
@@ -157,6 +166,8 @@ ACTIONS: Final = {
     "login": N_("вхід"),
     "login_failed": N_("невдалий вхід"),
     "logout": N_("вихід"),
+    "mark_ended": N_("позначку завершено"),
+    "mark_started": N_("позначку поставлено"),
     "pin_failed": N_("неправильний PIN-код"),
     "pin_locked": N_("запит заблоковано через неправильні PIN-коди"),
     "pin_reissued": N_("видано новий PIN-код"),

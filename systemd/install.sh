@@ -60,6 +60,11 @@ activate() {
   systemd-sysusers
   systemd-tmpfiles --create protokol.conf
   systemctl daemon-reload
+  # The server extends recording windows in it.
+  if [ -f /etc/protokol/rooms.yaml ]; then
+    chgrp protokol /etc/protokol/rooms.yaml
+    chmod 664 /etc/protokol/rooms.yaml
+  fi
 }
 
 if [ -n "${DESTDIR:-}" ]; then

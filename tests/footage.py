@@ -8,6 +8,7 @@ import base64
 import functools
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -157,9 +158,15 @@ class FakeAgent:
         signed = self._sign(manifest)
         return signed, body + signed.box
 
-    def gap(self, start_us: int, end_us: int, cause: str = "camera_unreachable") -> SignedManifest:
+    def gap(
+        self,
+        start_us: int,
+        end_us: int,
+        cause: str = "camera_unreachable",
+        tracks: Sequence[str] = ("video", "audio"),
+    ) -> SignedManifest:
         link = self._link(start_us, end_us)
-        return self._sign(GapManifest.model_validate({**link, "tracks": ["video", "audio"], "cause": cause}))
+        return self._sign(GapManifest.model_validate({**link, "tracks": list(tracks), "cause": cause}))
 
     def send(
         self, signed: SignedManifest, body: bytes = b"", now_us: int | None = None, *, damaged: bool = False

@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from archive import search
+from archive import marks, search
 from archive.system import Archive
 from retrieval_api import pages, readiness_view, wording
 from retrieval_api.auth import Staff, require
 from retrieval_api.pages import archive_of, now_of
+from retrieval_api.routes.extension import CHANGE_ROLES
 from retrieval_api.routes.rooms import FOOTAGE_ROLES
 
 router = APIRouter(prefix="/staff", include_in_schema=False)
@@ -34,9 +35,11 @@ def board(
     """The whole page; for htmx, the part of it that changes."""
     with archive.database.reading() as session:
         states = search.room_states(session, archive.configurations, now_us)
+        alerts = marks.going_on(session)
         version, rooms = archive.configurations.current(session)
     configurations = {room.id: rooms.configuration(room.id, version) for room in rooms.rooms}
     readiness = readiness_view.of_rooms(states, configurations, now_us)
+    rooms_problem = archive.rooms_file_problem(now_us)
     fragment = "HX-Request" in request.headers
     return pages.render(
         request,
@@ -47,6 +50,13 @@ def board(
         readiness=readiness,
         recording=sum(state.state == "recording" for state in states),
         cause_now=wording.cause_now,
+        closing=[state for state in states if state.closes_while_in_use(now_us)],
+        rooms_problem=rooms_problem,
+        alerts=alerts,
+        alarmed=any(mark.kind == "air_raid_alert" and mark.room is None for mark in alerts),
+        mark_words=wording.MARKS,
+        labels={state.room: state.label for state in states},
+        may_change=staff.role in CHANGE_ROLES,
         may_open=staff.role in FOOTAGE_ROLES,
     )
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from archive import asking, search
+from archive import asking, marks, search
 from archive.system import Archive
 from recorder.errors import ProtokolError
 from recorder.instants import format_instant
@@ -73,6 +73,7 @@ def day_page(
         room_id = search.room_id(session, archive.configurations, room)
         configuration = archive.configurations.last_known(session, room_id)
         facts = search.coverage(session, archive.configurations, room_id, day.isoformat(), now_us)
+        beside = marks.of_day(session, room_id, day, zone)
     clip: dict[str, Any] | None = None
     problem: Problem | None = None
     if not asked.is_empty:
@@ -92,7 +93,18 @@ def day_page(
         previous=day_view.neighbour(day, -1, lambda each: bool(windows(configuration, each))),
         following=_following(day, today, configuration),
         facts=facts,
-        strip=day_view.strip(facts, day, zone, lambda cause: texts.gettext(wording.cause_past(cause))),
+        strip=day_view.strip(
+            facts,
+            day,
+            zone,
+            lambda cause: texts.gettext(wording.cause_past(cause)),
+            [
+                (marks.interval(mark, now_us), texts.gettext(wording.MARKS.get(mark.kind, mark.kind)))
+                for mark in beside
+            ],
+        ),
+        beside=beside,
+        mark_words=wording.MARKS,
         asked=asked,
         grounds=grounds.allowed(staff.role),
         clip=clip,

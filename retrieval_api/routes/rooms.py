@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from archive import asking, search
-from archive.models import Segment
+from archive import asking, marks, search
+from archive.models import Mark, Segment
 from archive.system import Archive
 from recorder.errors import BadInstantError
 from recorder.instants import US_PER_DAY, format_instant
@@ -60,6 +60,7 @@ def coverage(
     with archive.database.reading() as session:
         room_id = search.room_id(session, archive.configurations, room)
         facts = search.coverage(session, archive.configurations, room_id, day, now_us)
+        beside = marks.of_day(session, room_id, asking.date_of(date), zone)
     return {
         "room": facts.room,
         "date": facts.date,
@@ -88,6 +89,7 @@ def coverage(
             }
             for hold in facts.holds
         ],
+        "marks": [mark_document(mark, zone) for mark in beside],
     }
 
 
@@ -110,6 +112,20 @@ def segments(
         room_id = search.room_id(session, archive.configurations, room)
         found = search.segments(session, room_id, interval)
     return {"segments": [_segment(each, zone) for each in found]}
+
+
+def mark_document(mark: Mark, zone: str) -> dict[str, Any]:
+    """`room` null means all rooms, `to` null that it still goes on."""
+    return {
+        "id": mark.id,
+        "external_id": mark.external_id,
+        "kind": mark.kind,
+        "room": mark.room,
+        "from": format_instant(mark.start_us, zone),
+        "to": None if mark.end_us is None else format_instant(mark.end_us, zone),
+        "note": mark.note,
+        "source": mark.source,
+    }
 
 
 def _interval(interval: Interval, zone: str) -> dict[str, str]:

@@ -49,8 +49,9 @@ def env(tmp_path):
 
 def test_killed_during_an_upload_nothing_is_acknowledged_and_nothing_is_lost(env, tmp_path):
     remote = RemoteAgent(tmp_path, env)
-    first, body = remote.agent.segment(now_us() - 10 * SECOND)
-    second, other = remote.agent.segment(now_us() - 8 * SECOND)
+    began_us = now_us() - 10 * SECOND
+    first, body = remote.agent.segment(began_us)
+    second, other = remote.agent.segment(began_us + 2 * SECOND)
     with server(env, tmp_path / "log") as process:
         assert remote.put(first, body).json()["outcome"] == "accepted"
         connection = remote.half(second, other)

@@ -42,6 +42,8 @@ def test_no_page_has_barriers(page, language) -> None:
         "/staff/board",
         "/staff/faults",
         "/staff/rooms/108/day",
+        "/staff/rooms/108/extend",
+        "/staff/alert",
         "/staff/custody",
         "/staff/certificates",
         "/staff/certificates/1",

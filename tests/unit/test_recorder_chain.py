@@ -13,7 +13,8 @@ from recorder.errors import ConfigurationError
 from recorder.fragments import FileContent
 from recorder.manifest import ClockStatement, GapManifest, SegmentManifest, Track, enrolment_of
 from recorder.partfile import PartFile, SegmentHead
-from recorder.recovery import recover, segment_manifest, whole_fragments
+from recorder.recovery import recover, segment_manifest
+from recorder.remains import whole_fragments
 from tests.agent_media import fragmented_mp4
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
