@@ -75,11 +75,13 @@ class Coverage:
         """
         windows = tuple(windows)
         pieces: dict[tuple[Interval, GapCause, str], list[Track]] = {}
+        # A joint is between picture and sound: where the picture is missing too, there is none.
+        joint = until.get(Track.VIDEO, 0) <= self._until.get(Track.VIDEO, 0)
         for track, until_us in until.items():
             start_us = self._until[track]
             if until_us <= start_us:
                 continue
-            if track is Track.AUDIO and until_us - start_us < SOUND_JOINT_US:
+            if joint and track is Track.AUDIO and until_us - start_us < SOUND_JOINT_US:
                 self._until[track] = until_us
                 continue
             for part in intersect([Interval(start_us, until_us)], windows):

@@ -248,7 +248,7 @@ class Recording:
         content.feed(segment.part.path.read_bytes())
         bounds = Interval(segment.start_us, segment.end_us)
         sound = [p for s, e in segment.sound if (p := Interval(s, e).intersection(bounds))]
-        self.ledger.commit(Finished(segment.part, content, segment.end_us, sound))
+        self.ledger.commit(Finished(segment.part, content, segment.end_us, segment.end_us, sound))
         self._previous = None
 
     def _end(self, window: Interval | None = None) -> None:

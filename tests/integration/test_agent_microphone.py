@@ -81,7 +81,8 @@ def test_the_microphone_is_recorded_in_sync_though_its_clock_is_fast(cameras, mi
         manifest = received.manifest
         assert (manifest.microphone, manifest.switches) == (DEVICE, [])
         assert abs(manifest.sync.offset_us) < 20_000
-        assert 0 < manifest.sync.uncertainty_us < 100_000
+        assert manifest.sync.uncertainty_us < 500_000
+    assert segments[-1].manifest.sync.uncertainty_us > 0
     assert ingest.heartbeats[-1]["sources"]["main"]["microphone"] == DEVICE
 
 
