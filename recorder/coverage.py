@@ -71,15 +71,18 @@ class Coverage:
     def take_gaps(self, until: Mapping[Track, int], windows: Iterable[Interval]) -> list[Gap]:
         """The gaps from each cursor to `until`, inside `windows`; the cursors stand there afterwards.
 
-        `windows` must reach over all of that time. Both tracks missing alike is one gap.
+        `windows` must reach over all of that time. Both tracks missing alike is one gap. A joint of sound
+        is none, unless the picture is missing there too.
         """
         windows = tuple(windows)
+        no_picture = (self._until.get(Track.VIDEO, 0), until.get(Track.VIDEO, 0))
         pieces: dict[tuple[Interval, GapCause, str], list[Track]] = {}
         for track, until_us in until.items():
             start_us = self._until[track]
             if until_us <= start_us:
                 continue
-            if track is Track.AUDIO and until_us - start_us < SOUND_JOINT_US:
+            is_joint = track is Track.AUDIO and until_us - start_us < SOUND_JOINT_US
+            if is_joint and not no_picture[0] <= start_us < until_us <= no_picture[1]:
                 self._until[track] = until_us
                 continue
             for part in intersect([Interval(start_us, until_us)], windows):
