@@ -71,11 +71,11 @@ class Coverage:
     def take_gaps(self, until: Mapping[Track, int], windows: Iterable[Interval]) -> list[Gap]:
         """The gaps from each cursor to `until`, inside `windows`; the cursors stand there afterwards.
 
-        `windows` must reach over all of that time. Both tracks missing alike is one gap.
+        `windows` must reach over all of that time. Both tracks missing alike is one gap. A joint of sound
+        is none, unless the picture is missing there too.
         """
         windows = tuple(windows)
         pieces: dict[tuple[Interval, GapCause, str], list[Track]] = {}
-        # A joint is between picture and sound: where the picture is missing too, there is none.
         joint = until.get(Track.VIDEO, 0) <= self._until.get(Track.VIDEO, 0)
         for track, until_us in until.items():
             start_us = self._until[track]

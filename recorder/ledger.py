@@ -101,6 +101,7 @@ class Ledger:
         self._in_force = InForce(configuration())
         self.version = agent_version()
         self._unwritten: list[Gap] = []
+        self._unsealed: dict[Track, int] = {}
         self._log = get_logger(source=chain.source)
         known = chain.covered
         self._tracks = tuple(tracks)
@@ -232,16 +233,21 @@ class Ledger:
             return segment_manifest(part, content, link, end_us, recovered=recovered)
 
         try:
+            # Until the segment is sealed its end may still be lost: `covered` must not be past it.
+            self._unsealed = before
             if finished.picture_end_us is not None:
                 self._coverage.cover(Track.VIDEO, finished.picture_end_us)
             for piece in finished.sound:
                 self._settle({Track.AUDIO: piece.start_us})
                 self._coverage.cover(Track.AUDIO, piece.end_us)
+            self._unsealed = {}
+            self._coverage.cover(Track.VIDEO, end_us)
             if finished.sound and end_us - finished.sound[-1].end_us < SOUND_JOINT_US:
                 self._coverage.cover(Track.AUDIO, end_us)
             self._retry_when_full(lambda: self._chain.commit_segment(part, state, self._durable_cover()))
         except DiskError:
             # What no disk has is missing. Holes in its sound that are told already will be told again.
+            self._unsealed = {}
             self._coverage.go_back(before)
             raise
 
@@ -297,6 +303,8 @@ class Ledger:
     def _durable_cover(self, unwritten: list[Gap] | None = None) -> dict[Track, int]:
         """The cursors, held back to before the first gap that is not on disk."""
         until = self._coverage.covered_until
+        for track, until_us in self._unsealed.items():
+            until[track] = min(until[track], until_us)
         for gap in self._unwritten if unwritten is None else unwritten:
             for track in gap.tracks:
                 until[track] = min(until[track], gap.interval.start_us)

@@ -75,7 +75,7 @@ class FaultyChain(Chain):
         if self._meets("seal fails"):
             raise DiskError("make a segment durable", OSError(errno.EIO, "faulty"))
         if self._meets("crash before seal"):
-            raise CrashError
+            raise CrashError("before seal")
         return super().commit_segment(part, state_of, covered)
 
     def adopt_sealed(self, *arguments: Any) -> None:
@@ -150,10 +150,14 @@ class Recording:
         self._guarded(self._end)
         self._guarded(lambda: self.ledger.stop(self.now_us))
 
-    def crash(self) -> None:
-        """What is open stays on disk as it is; the clock of the files is the script's."""
+    def crash(self, *, torn: bool = False) -> None:
+        """What is open stays on disk as it is, or without its last fragment; the clock of the files is
+        the script's.
+        """
         for segment in (self._current, self._previous):
             if segment and segment.part.path.exists():
+                if torn:
+                    os.truncate(segment.part.path, segment.part.media_bytes - 1)
                 os.utime(segment.part.path, ns=(self.now_us * 1000, self.now_us * 1000))
                 segment.part._close()
         self._current = self._previous = None

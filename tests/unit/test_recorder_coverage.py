@@ -42,6 +42,13 @@ def test_joints_of_sound_are_no_holes_and_silence_is():
     assert gap.interval == Interval(SOUND_JOINT_US - 1, 3 * S)
 
 
+def test_a_moment_without_picture_and_sound_is_missing_on_both():
+    coverage = Coverage({Track.VIDEO: 0, Track.AUDIO: 0})
+    coverage.note(0, GapCause.MAINTENANCE)
+    (gap,) = coverage.take_gaps(dict.fromkeys(Track, 5_000), EVERYTHING)
+    assert gap.tracks == (Track.VIDEO, Track.AUDIO)
+
+
 events = st.lists(
     st.one_of(
         st.tuples(st.just("cover"), st.sampled_from(list(Track)), st.integers(1, 40)),
