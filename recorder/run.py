@@ -195,6 +195,15 @@ class Run:
             ticks = pts * ENCODED_RATE // sound.timescale - self._audio_origin
             self._deal_encoded(self._encoder.encode(packet, ticks))
 
+    def flush(self) -> None:
+        """Nothing more comes for the moment: what is in memory goes to the disk."""
+        try:
+            for segment in (self._previous, self._current):
+                if segment:
+                    segment.muxer.flush()
+        except ValueError as error:
+            raise MediaError(f"a fragment cannot be written: {error}") from error
+
     def end_picture(self, end_us: int | None = None) -> None:
         """No more pictures come. `end_us`: where what follows begins, if that abuts.
 

@@ -143,6 +143,11 @@ class Session:
             self._process(each, at_us)
         self._observing = True
 
+    def flush(self) -> None:
+        """After a burst: nothing of it stays in memory, where a kill would lose it."""
+        for run in self.runs:
+            run.flush()
+
     def end_run_at_keyframe(self) -> None:
         """The present run ends where the next keyframe begins, and another begins if it may."""
         self._roll = True

@@ -138,6 +138,7 @@ class SourceRecorder(threading.Thread):
             take = self._session.take
             for packet, arrival_us in burst:
                 take(packet, arrival_us)
+            self._session.flush()
 
     def _guarded(self, step: Callable[[], object]) -> None:
         """A failure of disk or media ends the run, never the recorder."""
