@@ -50,6 +50,10 @@ def room_configuration(room: str, cameras: list[dict[str, Any]], **fields: Any) 
     )
 
 
+def camera_room(room: str, camera_url: str) -> RoomConfiguration:
+    return room_configuration(room, [{"name": "main", "url": camera_url}])
+
+
 @dataclass
 class Room:
     """What came from one room, in the order of arrival; `files` hold the segments' bytes, if kept."""

@@ -18,13 +18,13 @@ from typing import Any
 import av
 
 from bench.agents import AgentProcess
-from bench.council import Council, Room, room_configuration
+from bench.council import Council, Room, camera_room
 from recorder.manifest import SegmentManifest
 from simulator.control import Simulator
 from simulator.picture import capture_time_us, read_frame_number
 
 _KILLS = 100
-_ROOMS = ("201", "202", "203")
+_ROOMS = ("201", "202")
 _LOOP_S, _FPS = 60, 25
 # From the first footage on, so that kills fall on every moment between two writes.
 _LIVES_S = (0.5, 4.0)
@@ -54,7 +54,9 @@ def _until_it_records(agent: AgentProcess, left_behind: set[Path]) -> None:
     raise TimeoutError(f"no footage within {_PATIENCE_S} s; see {agent.log}")
 
 
-def _killed_again_and_again(council: Council, room: str, directory: Path, kills: list[int], count: int) -> None:
+def _killed_again_and_again(
+    council: Council, room: str, directory: Path, kills: list[int], count: int
+) -> None:
     """Appends the instants of the kills; the last agent is stopped cleanly, once all is shipped."""
     for _ in range(count):
         left_behind = set((directory / "spool").rglob("*.part"))
@@ -79,12 +81,13 @@ def _killed_again_and_again(council: Council, room: str, directory: Path, kills:
 
 def _decode(path: Path) -> list[int]:
     """The bar codes; raises on any error of the decoder."""
-    numbers = []
     with av.open(str(path)) as container:
-        for frame in container.decode(*container.streams):
-            if isinstance(frame, av.VideoFrame):
-                numbers.append(read_frame_number(frame.to_ndarray(format="gray")))
-    return numbers
+        frames = container.decode(*container.streams)
+        return [
+            read_frame_number(frame.to_ndarray(format="gray"))
+            for frame in frames
+            if isinstance(frame, av.VideoFrame)
+        ]
 
 
 def _loss(room: Room, killed_us: int, last_number: dict[str, int]) -> Loss:
@@ -107,7 +110,7 @@ def measure(kills: int, rooms: tuple[str, ...] = _ROOMS) -> dict[str, Any]:
         directory = Path(name)
         keep = directory / "kept"
         keep.mkdir()
-        configurations = [room_configuration(room, [{"name": "main", "url": simulator.url(room)}]) for room in rooms]
+        configurations = [camera_room(room, simulator.url(room)) for room in rooms]
         with Council(configurations, keep) as council:
             killed: dict[str, list[int]] = {room: [] for room in rooms}
             threads = [

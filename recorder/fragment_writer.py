@@ -10,6 +10,7 @@ Pure.
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 # sample_flags: a picture that depends on no other; one that does and is no place to begin.
@@ -88,14 +89,16 @@ class TrackWriter:
         """A `traf` whose data offset is zero, where that stands in it, and the samples; then it is empty."""
         dts, data, offsets = self._dts, self._data, self._offsets
         count = len(dts)
-        durations = [after - before for before, after in zip(dts, dts[1:], strict=False)]
+        durations = [after - before for before, after in itertools.pairwise(dts)]
         durations.append(self._usual_ticks)
         if self.pictures:
-            rows = [n for row in zip(durations, map(len, data), self._flags, offsets, strict=True) for n in row]
+            rows = [
+                n for row in zip(durations, map(len, data), self._flags, offsets, strict=True) for n in row
+            ]
             table = struct.pack(">" + "IIIi" * count, *rows)
             flags, defaults = _PICTURES | _SIGNED_CTS, b""
         else:
-            rows = [n for row in zip(durations, map(len, data), strict=True) for n in row]
+            rows = [number for row in zip(durations, map(len, data), strict=True) for number in row]
             table = struct.pack(f">{2 * count}I", *rows)
             flags, defaults = _SOUNDS, _SYNC.to_bytes(4, "big")
         tfhd_bytes = _TFHD_BYTES + len(defaults)

@@ -156,11 +156,11 @@ class Muxer:
         """Nothing more comes for the moment: what is pending is written, unless it is too little to be
         worth a fragment.
         """
-        if self._video.pending_ticks * US_PER_SECOND >= _WORTH_US * VIDEO_TIMESCALE:
+        pending_us = self._video.pending_ticks * US_PER_SECOND // VIDEO_TIMESCALE
+        if not pending_us and len(self._tracks) > 1:
+            pending_us = self._audio.pending_ticks * US_PER_SECOND // self._audio_rate
+        if pending_us >= _WORTH_US:
             self._write_fragment()
-        elif not len(self._video) and len(self._tracks) > 1:
-            if self._audio.pending_ticks * US_PER_SECOND >= _WORTH_US * self._audio_rate:
-                self._write_fragment()
 
     def close(self) -> None:
         """Nothing is written after a failure."""
