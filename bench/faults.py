@@ -63,6 +63,10 @@ class Fault:
     heal: Act
     lasts_s: float = _LASTS_S
 
+    @property
+    def title(self) -> str:
+        return self.name + (f" (`{self.words}`)" if self.words else "")
+
 
 def camera(name: str, words: str, heal: str = "mend") -> Fault:
     """A fault that the simulator plays."""
@@ -90,8 +94,7 @@ FAULTS = (
 class Row:
     """What came of a fault. Lists are sorted; milliseconds are beyond the fault's own time."""
 
-    name: str
-    words: str
+    title: str
     recorded: str
     lost_ms: dict[str, int]
     fault_ms: int
@@ -103,9 +106,8 @@ class Row:
     def markdown(self) -> str:
         lost = "; ".join(f"{track}: {self._loss(track)}" for track in self.lost_ms)
         causes = "; ".join(f"{track}: {', '.join(each) or 'none'}" for track, each in self.causes.items())
-        command = f" (`{self.words}`)" if self.words else ""
         cells = (
-            self.name + command,
+            self.title,
             self.recorded,
             lost,
             causes,
@@ -212,8 +214,7 @@ def _judged(fault: Fault, seen: Room, time_of_it: Interval, during: list[Any], l
         if within > time_of_it.duration_us // 2:
             kept.append(_PLAIN[track])
     return Row(
-        name=fault.name,
-        words=fault.words,
+        title=fault.title,
         recorded=" and ".join(kept) or "nothing",
         lost_ms=lost_ms,
         fault_ms=time_of_it.duration_us // 1000,
@@ -250,6 +251,6 @@ def run(*, write: bool = False) -> dict[str, Any]:
         DOCUMENT.write_text(document(rows), "utf-8")
     return {
         "faults": len(rows),
-        "flaws": [f"{row.name}: {flaw}" for row in rows for flaw in row.flaws],
+        "flaws": [f"{row.title}: {flaw}" for row in rows for flaw in row.flaws],
         "rows": [row.markdown() for row in rows],
     }

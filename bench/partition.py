@@ -9,6 +9,7 @@ seconds all the time, first while the spools empty, then alone.
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import statistics
@@ -27,6 +28,7 @@ from typing import Any
 from bench.spools import Filler, make_media
 from recorder.instants import US_PER_MINUTE, now_us
 from recorder.keyfile import AgentKey
+from recorder.logging import configure_logging
 from recorder.rooms import RoomConfiguration
 from recorder.shipper import Shipper
 from recorder.spool import Spool
@@ -114,9 +116,13 @@ class _Live:
 
 
 def _room(
-    key_file: Path, spool_dir: Path, media: bytes, minutes: int, every_s: float, gates: Any, results: Any
+    key_file: Path, spool_dir: Path, media: bytes, plan: tuple[int, float, int], gates: Any, results: Any
 ) -> None:
-    """A room's process: fills its spool, waits for the end of the partition, ships."""
+    """A room's process: fills its spool, waits for the end of the partition, ships. `plan`: minutes cut
+    off, seconds from live segment to live segment, and how many of them once the spool is empty.
+    """
+    minutes, every_s, alone = plan
+    configure_logging(level=logging.WARNING)
     filled, begin = gates
     key = AgentKey.load(key_file)
     configuration = RoomConfiguration.model_validate_json(key.configuration.configuration)
@@ -148,7 +154,7 @@ def _room(
         live.one()
     behind = len(live.delays_ms)
     filled.wait()
-    for _ in range(_LIVE_ALONE):
+    for _ in range(alone):
         live.one()
     shipper.stop()
     shipper.join()
@@ -156,12 +162,18 @@ def _room(
 
 
 def measure(
-    *, hours: float, segment_mb: float, rooms: tuple[str, ...] = _ROOMS, live_every_s: float = _LIVE_EVERY_S
+    *,
+    hours: float,
+    segment_mb: float,
+    rooms: tuple[str, ...] = _ROOMS,
+    live_every_s: float = _LIVE_EVERY_S,
+    live_alone: int = _LIVE_ALONE,
 ) -> dict[str, Any]:
     """`backfill_realtime`: hours of footage of each room in an hour, all rooms at once, live footage
     beside it. `lost`: segments that the spools had and the archive has not.
     """
     minutes = round(hours * 60)
+    plan = minutes, live_every_s, live_alone
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -182,8 +194,7 @@ def measure(
                         directory / f"{room}.key",
                         directory / room,
                         media,
-                        minutes,
-                        live_every_s,
+                        plan,
                         gates,
                         results,
                     ),
@@ -197,7 +208,8 @@ def measure(
                     process.kill()
             stored = json.loads(_protokol(environment, "archive", "stats", "--json"))
             checked = json.loads(_protokol(environment, "archive", "check", "--json"))
-    return {**_figures(facts, minutes, len(media)), "stats": stored, "check": checked}
+    figures = _figures(facts, minutes, len(media))
+    return {**figures, "lost": figures["made"] - stored["segments"], "archive_findings": len(checked)}
 
 
 def _played(processes: list[Any], gates: Any, results: Any) -> list[Any]:

@@ -27,6 +27,8 @@ _TRAF = struct.Struct(">I4sI4sII")
 _TFDT = struct.Struct(">I4sIQ")
 _TRUN = struct.Struct(">I4sIII")
 _MFHD_BYTES = 16
+# A step of so many usual ones is a hole. Less is a camera that takes its time.
+_HOLE = 3
 _TFHD_BYTES = 16
 
 
@@ -72,13 +74,22 @@ class TrackWriter:
         """Duration of all samples, 0 where there is none."""
         return self._dts[-1] - self._dts[0] + self._usual_ticks if self._dts else 0
 
+    def must_end(self, next_dts: int, limit_ticks: int) -> bool:
+        """Whether a fragment ends before that sample: it is long enough, or a hole comes, which is no
+        sample's duration.
+        """
+        if not self._dts:
+            return False
+        step = next_dts + self._shift - self._dts[-1]
+        return self.pending_ticks >= limit_ticks or step > _HOLE * self._usual_ticks
+
     def add(self, data: bytes, pts: int, dts: int, *, sync: bool) -> None:
         """`dts` must be more than the last one's."""
         if self._last_dts is None:
             self._shift = pts - dts
         dts += self._shift
         if self._last_dts is not None:
-            self._usual_ticks = dts - self._last_dts
+            self._usual_ticks = min(dts - self._last_dts, 2 * self._usual_ticks)
         self._last_dts = dts
         self._dts.append(dts)
         self._offsets.append(pts - dts)

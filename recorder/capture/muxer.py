@@ -136,11 +136,11 @@ class Muxer:
 
     def mux_video(self, packet: Packet[Any]) -> None:
         """Ticks of VIDEO_TIMESCALE, dts strictly growing. A keyframe begins a fragment."""
-        keyframe = packet.is_keyframe
+        keyframe, dts = packet.is_keyframe, packet.dts
         track = self._video
-        if len(track) and (keyframe or track.pending_ticks >= self._limit_ticks):
+        if (keyframe and len(track)) or track.must_end(dts, self._limit_ticks):
             self._write_fragment()
-        track.add(length_prefixed(bytes(packet)), packet.pts, packet.dts, sync=keyframe)
+        track.add(length_prefixed(bytes(packet)), packet.pts, dts, sync=keyframe)
 
     def mux_audio(self, packet: Packet[Any]) -> None:
         """Ticks of the template's timescale, dts strictly growing."""
@@ -148,7 +148,7 @@ class Muxer:
         if self._audio_rate != self._audio_timescale:
             dts = dts * self._audio_rate // self._audio_timescale
         track = self._audio
-        if track.pending_ticks >= self._audio_limit_ticks:
+        if track.must_end(dts, self._audio_limit_ticks):
             self._write_fragment()
         track.add(bytes(packet), dts, dts, sync=True)
 
