@@ -22,7 +22,8 @@ from recorder.rooms import RoomConfiguration
 from simulator.control import Simulator
 
 _CAMERAS = 24
-_WARM_UP_S = 15.0
+_WARM_UP_S = 5.0
+_PATIENCE_S = 300.0
 _MEASURE_S = 40.0
 
 
@@ -49,6 +50,7 @@ def _measured(
         agents = stack.enter_context(_running(council, directory))
         peers = [start_ffmpeg(simulator.url(room), directory, room) for room in simulator.rooms]
         try:
+            _until_all_record(council)
             time.sleep(_WARM_UP_S)
             own = [psutil.Process(agent.popen.pid) for agent in agents]
             own += [child for process in own for child in helpers(process)]
@@ -57,14 +59,9 @@ def _measured(
             before = {name: sum(map(cpu_s, side)) for name, side in sides.items()}
             time.sleep(_MEASURE_S)
             used = {name: sum(map(cpu_s, side)) - before[name] for name, side in sides.items()}
-            recording = sum(
-                source["state"] == "recording"
-                for room in council.rooms.values()
-                for source in room.heartbeats[-1]["sources"].values()
-            )
             return {
                 "agents": len(agents),
-                "recording": recording,
+                "recording": _recording(council),
                 "cpu_ratio": round(used["agents"] / used["ffmpeg"], 3),
                 **{f"{name}_cpu_percent": round(100 * s / _MEASURE_S, 1) for name, s in used.items()},
                 "rss_mb": round(sum(map(rss_mb, sides["agents"]))),
@@ -76,6 +73,24 @@ def _measured(
             for peer in peers:
                 peer.terminate()
                 peer.wait(10)
+
+
+def _recording(council: Council) -> int:
+    """Sources that record, as the last heartbeats say."""
+    return sum(
+        source["state"] == "recording"
+        for room in council.rooms.values()
+        for beat in room.heartbeats[-1:]
+        for source in beat["sources"].values()
+    )
+
+
+def _until_all_record(council: Council) -> None:
+    until = time.monotonic() + _PATIENCE_S
+    while _recording(council) < _CAMERAS:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{_recording(council)} of {_CAMERAS} cameras are recorded")
+        time.sleep(0.5)
 
 
 def _pss_mb(process: psutil.Process) -> float:

@@ -209,7 +209,7 @@ def _judged(fault: Fault, seen: Room, time_of_it: Interval, during: list[Any], l
         gaps = [gap for gap in seen.gaps if track.value in gap.tracks and watched.overlaps(gap.interval)]
         missing = merge(gap.interval for gap in gaps if gap.cause != "maintenance")
         lost_ms[_PLAIN[track]] = sum(each.duration_us for each in missing) // 1000
-        causes[_PLAIN[track]] = sorted({gap.cause for gap in gaps if gap.cause != "maintenance"})
+        causes[_PLAIN[track]] = sorted({str(gap.cause) for gap in gaps if gap.cause != "maintenance"})
         within = sum(each.duration_us for each in subtract([time_of_it], intersect([time_of_it], missing)))
         if within > time_of_it.duration_us // 2:
             kept.append(_PLAIN[track])

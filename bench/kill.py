@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
 from bench.agents import AgentProcess
 from bench.council import Council, Room, camera_room
@@ -84,7 +85,7 @@ def _decode(path: Path) -> list[int]:
     with av.open(str(path)) as container:
         frames = container.decode(*container.streams)
         return [
-            read_frame_number(frame.to_ndarray(format="gray"))
+            read_frame_number(np.asarray(frame.to_ndarray(format="gray"), np.uint8))
             for frame in frames
             if isinstance(frame, av.VideoFrame)
         ]

@@ -16,7 +16,6 @@ import av
 import av.logging
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet
 from av.video.stream import VideoStream
 
 from recorder.errors import ProtokolError
@@ -134,7 +133,7 @@ class Muxer:
             self._tracks.append(self._audio)
             self._audio_limit_ticks = _FRAGMENT_US * self._audio_rate // US_PER_SECOND
 
-    def mux_video(self, packet: Packet[Any]) -> None:
+    def mux_video(self, packet: Any) -> None:
         """Ticks of VIDEO_TIMESCALE, dts strictly growing. A keyframe begins a fragment."""
         keyframe, dts = packet.is_keyframe, packet.dts
         track = self._video
@@ -142,7 +141,7 @@ class Muxer:
             self._write_fragment()
         track.add(length_prefixed(bytes(packet)), packet.pts, dts, sync=keyframe)
 
-    def mux_audio(self, packet: Packet[Any]) -> None:
+    def mux_audio(self, packet: Any) -> None:
         """Ticks of the template's timescale, dts strictly growing."""
         dts = packet.dts
         if self._audio_rate != self._audio_timescale:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bench.faults import DOCUMENT, FAULTS, play
@@ -19,9 +21,15 @@ def rows():
     return {each[0]: each for each in cells}
 
 
+def words(cell):
+    return set(re.findall(r"\w+", cell))
+
+
 def test_every_fault_of_the_simulator_has_a_row():
     commands = [command.split() for command in USAGE.split(" | ")]
-    faults = {tuple(w for w in words if not w.isupper()) for words in commands if words[0] not in HEALING}
+    faults = {
+        tuple(word for word in words if word.islower()) for words in commands if words[0] not in HEALING
+    }
     stated = {tuple(fault.words.split()) for fault in FAULTS}
     for words in faults:
         assert any(each[: len(words)] == words for each in stated), f"FAULTS of bench/faults.py lacks {words}"
@@ -35,9 +43,12 @@ def test_some_rows_played_again_say_the_same():
         assert row.flaws == []
         document = rows()[row.title]
         now = [cell.strip() for cell in row.markdown().strip("|").split(" | ")]
-        # What was recorded, causes, alarms; how much was lost is the machine's to say.
-        for place in (1, 3, 4):
-            assert now[place] == document[place], (row.title, now[place])
+        # How much was lost is the machine's to say.
+        assert now[1] == document[1], row.title
+        for place in (3, 4):
+            # A heartbeat each 5 s sees some of the states that a camera goes through, not always the same.
+            assert words(now[place]) <= words(document[place]), row.title
+            assert (now[place] == "none") == (document[place] == "none"), row.title
 
 
 @pytest.mark.slow
