@@ -7,6 +7,7 @@ does weighs on both alike.
 
 from __future__ import annotations
 
+import random
 import statistics
 import subprocess
 import tempfile
@@ -23,7 +24,8 @@ from simulator.control import Simulator
 
 _WARM_UP_S = 6.0
 _MEASURE_S = 60.0
-_AWAY_S = 2.0
+# Not in step with the camera's keyframes, which come each second.
+_AWAY_S = (1.5, 3.0)
 _BACK_S = 5.0
 _REOPENINGS = 5
 _ROOM = "108"
@@ -32,7 +34,7 @@ _ROOM = "108"
 def _away_and_back(simulator: Simulator) -> int:
     """The instant of the camera's return, UTC microseconds."""
     simulator.command(_ROOM, "kill")
-    time.sleep(_AWAY_S)
+    time.sleep(random.uniform(*_AWAY_S))
     simulator.command(_ROOM, "start")
     back_us = now_us()
     time.sleep(_BACK_S)
