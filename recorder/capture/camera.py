@@ -252,7 +252,7 @@ class CameraLink(threading.Thread):
         inbox, clock_ns = self._inbox, time.monotonic_ns
         burst: Burst = []
         asked_ns = woke_ns = now_ns = clock_ns()
-        bursts_from_ns = now_ns + _BURSTS_AFTER_NS
+        bursts_from_ns, live = now_ns + _BURSTS_AFTER_NS, False
         failure: Exception | None = None
         try:
             for packet in container.demux():
@@ -260,17 +260,17 @@ class CameraLink(threading.Thread):
                     break  # PyAV's way to say that the stream ended or that reading timed out
                 now_ns = clock_ns()
                 burst.append((packet, now_ns // 1000))
-                waited = now_ns - asked_ns > _WAITED_NS and (
-                    packet.stream_index == video_index or now_ns - woke_ns > _PICTURE_WITHIN_NS
-                )
-                if waited or len(burst) >= _BURST_PACKETS:
+                # Once one packet was waited for, arrivals are exact, and the next picture's is too.
+                live = live or now_ns - asked_ns > _WAITED_NS
+                ends = packet.stream_index == video_index or now_ns - woke_ns > _PICTURE_WITHIN_NS
+                if (live and ends) or len(burst) >= _BURST_PACKETS:
                     inbox.put_burst(burst)
                     if not self._reading:
                         return
                     burst = []
                     if now_ns > bursts_from_ns:
                         time.sleep(_BURST_NS / 1e9)
-                    woke_ns = clock_ns()
+                    woke_ns, live = clock_ns(), False
                 asked_ns = clock_ns()
         except (av.FFmpegError, OSError) as error:
             failure = error

@@ -29,7 +29,7 @@ av.logging.set_level(av.logging.FATAL)
 VIDEO_TIMESCALE = 90_000
 # A fragment is never longer than this; mostly it ends with the burst that brought it.
 _FRAGMENT_US = 200_000
-# Less is not worth a fragment of its own: while a camera is being opened each packet is a burst.
+# Less sound is not worth a fragment of its own: while a camera is being opened each packet is a burst.
 _WORTH_US = 100_000
 _AAC_SAMPLES = 1024
 _OPTIONS = {
@@ -124,6 +124,7 @@ class Muxer:
         self._video = TrackWriter(1, pictures=True, usual_ticks=VIDEO_TIMESCALE // 25)
         self._tracks = [self._video]
         self._limit_ticks = _FRAGMENT_US * VIDEO_TIMESCALE // US_PER_SECOND
+        self._audio_rate = VIDEO_TIMESCALE
         if audio is not None:
             stated = self.content[Track.AUDIO]
             # The file counts sound in samples, whatever the camera counts it in.
@@ -152,13 +153,11 @@ class Muxer:
         track.add(bytes(packet), dts, dts, sync=True)
 
     def flush(self) -> None:
-        """Nothing more comes for the moment: what is pending is written, unless it is too little to be
-        worth a fragment.
+        """Nothing more comes for the moment: what is pending is written. Sound alone waits for a picture,
+        but not for long.
         """
-        pending_us = self._video.pending_ticks * US_PER_SECOND // VIDEO_TIMESCALE
-        if not pending_us and len(self._tracks) > 1:
-            pending_us = self._audio.pending_ticks * US_PER_SECOND // self._audio_rate
-        if pending_us >= _WORTH_US:
+        sound = self._tracks[-1]
+        if len(self._video) or sound.pending_ticks * US_PER_SECOND >= _WORTH_US * self._audio_rate:
             self._write_fragment()
 
     def close(self) -> None:

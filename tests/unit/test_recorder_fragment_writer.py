@@ -83,15 +83,20 @@ def test_a_hole_is_no_samples_duration():
     assert statement.end_ticks == 480_000 + (len(sound) - 1) * 1024
 
 
-def test_flush_writes_what_is_worth_a_fragment_and_nothing_less():
-    video, target = pictures(1), Bytes()
-    muxer = Muxer(target, video_template("h264", bytes(video[0])), None)
+def test_flush_leaves_no_picture_behind_and_collects_sound():
+    video, sound, target = pictures(1), sounds(1)[1:], Bytes()  # the first is the encoder's run-in
+    muxer = Muxer(target, video_template("h264", bytes(video[0])), encoded_template())
     written = len(target.writes)
-    for packet in video[:2]:
-        muxer.mux_video(packet)
-    muxer.flush()
+    for packet in sound[:3]:
+        muxer.mux_audio(packet)
+        muxer.flush()
     assert len(target.writes) == written
-    muxer.mux_video(video[2])
+    muxer.mux_video(video[0])
     muxer.flush()
     assert [kind for kind, _, _ in boxes(target.writes[-1])] == [b"moof", b"mdat"]
-    assert muxer.content[Track.VIDEO].samples == 3
+    assert muxer.content[Track.VIDEO].samples == 1
+    assert muxer.content[Track.AUDIO].samples == 3
+    for packet in sound[3:9]:
+        muxer.mux_audio(packet)
+        muxer.flush()
+    assert len(target.writes) == written + 2
