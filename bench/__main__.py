@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import importlib
 import json
+from typing import Any
 
 import click
 
 # name → module with `run() -> dict`
-_BENCHMARKS = {"capture": "bench.capture", "demo": "bench.demo", "sync": "bench.sync"}
+_BENCHMARKS = {
+    "cameras": "bench.cameras",
+    "capture": "bench.capture",
+    "demo": "bench.demo",
+    "faults": "bench.faults",
+    "kill": "bench.kill",
+    "partition": "bench.partition",
+    "sync": "bench.sync",
+}
 
 
 @click.command()
 @click.argument("name", type=click.Choice(sorted(_BENCHMARKS)))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
-def main(name: str, as_json: bool) -> None:
+@click.option("--write", is_flag=True, help="`faults` only: write docs/fault-matrix.md.")
+def main(name: str, as_json: bool, write: bool) -> None:
     """Measure NAME side by side with its peer."""
-    results = importlib.import_module(_BENCHMARKS[name]).run()
+    if write and name != "faults":
+        raise click.UsageError("--write belongs to `faults`")
+    options: dict[str, Any] = {"write": True} if write else {}
+    results = importlib.import_module(_BENCHMARKS[name]).run(**options)
     if as_json:
-        click.echo(json.dumps(results))
+        click.echo(json.dumps(results, ensure_ascii=False))
     else:
         for key, value in results.items():
             click.echo(f"{key}: {value}")

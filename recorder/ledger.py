@@ -235,13 +235,12 @@ class Ledger:
         try:
             # Until the segment is sealed its end may still be lost: `covered` must not be past it.
             self._unsealed = before
-            if finished.picture_end_us is not None:
-                self._coverage.cover(Track.VIDEO, finished.picture_end_us)
             for piece in finished.sound:
                 self._settle({Track.AUDIO: piece.start_us})
                 self._coverage.cover(Track.AUDIO, piece.end_us)
             self._unsealed = {}
-            self._coverage.cover(Track.VIDEO, end_us)
+            if finished.picture_end_us is not None:
+                self._coverage.cover(Track.VIDEO, finished.picture_end_us)
             if finished.sound and end_us - finished.sound[-1].end_us < SOUND_JOINT_US:
                 self._coverage.cover(Track.AUDIO, end_us)
             self._retry_when_full(lambda: self._chain.commit_segment(part, state, self._durable_cover()))

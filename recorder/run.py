@@ -205,6 +205,15 @@ class Run:
         packet.pts = packet.dts = round((host_us - self._origin_us) * self._audio_rate / US_PER_SECOND)
         self._deal_audio(packet, host_us, duration_us)
 
+    def flush(self) -> None:
+        """Nothing more comes for the moment: what is in memory goes to the disk."""
+        try:
+            for segment in (self._previous, self._current):
+                if segment:
+                    segment.muxer.flush()
+        except ValueError as error:
+            raise MediaError(f"a fragment cannot be written: {error}") from error
+
     def sound(self, samples: Pcm, ticks: int, microphone: str) -> None:
         """Sound to be encoded, `ticks` (of ENCODED_RATE) on CLOCK_MONOTONIC. What lies outside the window or
         before the run does not even reach the encoder.

@@ -1,5 +1,9 @@
-"""Takes what is finished from the spool to the archive, oldest first, and forgets it only after a
-terminal answer. Everything else is tried again, for ever.
+"""Takes what is finished from the spool to the archive and forgets it only after a terminal answer.
+Everything else is tried again, for ever.
+
+What has just been recorded goes first, so that a room is up to date as soon as its server is back;
+between, what has waited longer goes out, the oldest first. Each of the two is in the chain's order; in
+the archive the chain has an open link until they meet.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from dataclasses import dataclass
 from recorder.chain import Entry, read_manifest
 from recorder.durable import remove_file
 from recorder.host_clock import monotonic_us
-from recorder.instants import local_date, now_us
+from recorder.instants import US_PER_MINUTE, local_date, now_us
 from recorder.intervals import Interval
 from recorder.logging import get_logger
 from recorder.manifest import MAX_SEGMENT_US, ManifestError, SegmentManifest, SignedManifest
@@ -27,6 +31,8 @@ _BACKOFF_S = (0.5, 30.0)
 # A key that the server refuses will not become right by asking often.
 _REFUSED_PAUSE_S = 60.0
 _EXPIRY_EVERY_S = 60.0
+# What ended this short a time ago is live: the longest segment and another minute to ship it.
+_LIVE_US = MAX_SEGMENT_US + US_PER_MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,9 @@ def is_due(footage: Interval, held: Iterable[Interval], configuration: RoomConfi
 
 
 class Shipper(threading.Thread):
-    """One for a room; chains are kept in order, and a chain that waits does not stop the others."""
+    """One for a room; a chain that waits does not stop the others. Live footage of any source waits for
+    one upload of what is older at most.
+    """
 
     def __init__(
         self,
@@ -85,6 +93,7 @@ class Shipper(threading.Thread):
         self._told: dict[str, str] = {}
         self._damaged: set[Entry] = set()
         self._expired_at = 0.0
+        self._turn = 0
 
     def stop(self) -> None:
         """What is under way is finished; the rest stays in the spool."""
@@ -108,12 +117,21 @@ class Shipper(threading.Thread):
         self._uplink.close()
 
     def _ship_round(self) -> bool:
-        """One entry of each chain that need not wait; whether anything was shipped."""
-        shipped = False
-        for source in self._spool.sources():
-            if self._not_before.get(source, 0.0) <= time.monotonic():
-                entry = self._spool.oldest(source)
-                shipped |= entry is not None and self._ship(source, entry)
+        """A live entry of each chain that need not wait, or else an older one of a single chain, in turn;
+        whether anything was shipped.
+        """
+        shipped, live_since_us = False, now_us() - _LIVE_US
+        ready = [
+            each for each in self._spool.sources() if self._not_before.get(each, 0.0) <= time.monotonic()
+        ]
+        for source in ready:
+            entry = self._spool.oldest_live(source, live_since_us)
+            shipped |= entry is not None and self._ship(source, entry)
+        while ready and not shipped:
+            source = ready.pop(self._turn % len(ready))
+            self._turn += 1
+            entry = self._spool.oldest(source)
+            shipped = entry is not None and self._ship(source, entry)
         return shipped
 
     def _idle_s(self) -> float:

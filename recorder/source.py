@@ -168,6 +168,7 @@ class SourceRecorder(threading.Thread):
                 self._look_around(now_us())
             self._take_one(_LOOK_AROUND_US / US_PER_SECOND)
             self._listen()
+            self._guarded(self._recording.flush)
         self._shut_down()
 
     def _look_around(self, at_us: int) -> None:

@@ -90,6 +90,16 @@ class Spool:
             entries = self._entries.get(source)
             return entries[0] if entries else None
 
+    def oldest_live(self, source: str, since_us: int) -> Entry | None:
+        """The first of the newest entries that all end at or after `since_us` (UTC); None: none does."""
+        live: Entry | None = None
+        with self._lock:
+            for entry in reversed(self._entries.get(source, ())):
+                if entry.end_us < since_us:
+                    break
+                live = entry
+        return live
+
     def entries(self) -> list[Entry]:
         with self._lock:
             return [entry for entries in self._entries.values() for entry in entries]

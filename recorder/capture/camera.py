@@ -31,11 +31,15 @@ _OPEN_TIMEOUT_S = 6.0
 _READ_TIMEOUT_S = 1.0
 # About 6 s of 25 pictures and 50 packets of sound; the heaviest cameras send 2 MB in a second.
 _INBOX_PACKETS = 450
-# Packets are read in bursts: between two of them the kernel holds what comes. Waking for each packet
-# would cost a third more of all CPU. The packet that ends a burst was waited for, so its arrival is
-# exact; the clock needs no other.
-_BURST_NS = 180_000_000
+# Packets are read in bursts: between two of them the kernel holds what comes, for a kill to lose. Waking
+# for each packet would cost a third more of all CPU; each burst a second costs about a twentieth of
+# FFmpeg's CPU. With 25 pictures a second the next burst ends 200 ms after the last one. The packet that
+# ends a burst was waited for, so its arrival is exact; the clock needs no other.
+_BURST_NS = 168_000_000
 _WAITED_NS = 2_000_000
+# A burst ends with a picture, as long as pictures come: the one before it is then whole, and what a kill
+# can lose counts from there. (FFmpeg's parser gives a picture away when the next one begins.)
+_PICTURE_WITHIN_NS = 100_000_000
 _BURST_PACKETS = 200
 # What comes by UDP is read at once, because the kernel holds no more of it than net.core.rmem_max says
 # (200 KB as a rule, which a keyframe alone may fill). A packet that overtook others waits for them this
@@ -302,16 +306,16 @@ class CameraLink(threading.Thread):
             self._inbox.put(Opened(container, video, audio), monotonic_us())
             self._log.info("camera opened", tracks=[codec_name(s) for s in (video, audio) if s])
             self._last_error = ""
-            self._read(container)
+            self._read(container, video.index if video else -1)
         finally:
             container.close()
 
-    def _read(self, container: InputContainer) -> None:
+    def _read(self, container: InputContainer, video_index: int) -> None:
         """Returns when the session is given up; raises CameraError when the camera ends it."""
         inbox, clock_ns = self._inbox, time.monotonic_ns
         burst: Burst = []
-        asked_ns = now_ns = clock_ns()
-        pace = _Pace(now_ns, sleeps=self._address.transport == "tcp")
+        asked_ns = woke_ns = now_ns = clock_ns()
+        pace, live = _Pace(now_ns, sleeps=self._address.transport == "tcp"), False
         failure: Exception | None = None
         try:
             for packet in container.demux():
@@ -319,13 +323,16 @@ class CameraLink(threading.Thread):
                     break  # PyAV's way to say that the stream ended or that reading timed out
                 now_ns = clock_ns()
                 burst.append((packet, now_ns // 1000))
-                waited = now_ns - asked_ns > _WAITED_NS and now_ns >= pace.due_ns
-                if waited or len(burst) >= _BURST_PACKETS:
+                # Once one packet was waited for, arrivals are exact, and the next picture's is too.
+                live = live or now_ns - asked_ns > _WAITED_NS
+                ends = packet.stream_index == video_index or now_ns - woke_ns > _PICTURE_WITHIN_NS
+                if (live and ends and now_ns >= pace.due_ns) or len(burst) >= _BURST_PACKETS:
                     inbox.put_burst(burst)
                     if not self._reading:
                         return
                     burst = []
                     pace.burst_ended(now_ns)
+                    woke_ns, live = clock_ns(), False
                 asked_ns = clock_ns()
         except (av.FFmpegError, OSError) as error:
             failure = error

@@ -1,13 +1,9 @@
-"""Fragmented MP4 by PyAV: packets in, whole fragments out to a part file.
+"""Fragmented MP4: packets in, whole fragments out to a part file.
 
-The options are a set; each was measured, and `tests/unit/test_recorder_muxer.py` asserts on
-the boxes that they write:
-
-- `frag_discont` with `avoid_negative_ts=disabled`: only both together keep `tfdt` absolute and the
-  offset between the tracks;
-- `empty_moov` without `delay_moov`: the head of the file is durable before the first fragment;
-- `max_interleave_delta`: otherwise silence of one track holds seconds of the other in memory;
-- `skip_trailer`: nothing stands between the last fragment and the manifest.
+PyAV writes the head of the file, for it knows codecs; `fragment_writer.py` writes the fragments.
+`tests/unit/test_recorder_muxer.py` asserts on the boxes: `tfdt` is absolute, the offset between the
+tracks is kept, silence of one track holds nothing of the other in memory, and nothing stands between
+the last fragment and the manifest.
 """
 
 from __future__ import annotations
@@ -20,27 +16,27 @@ import av
 import av.logging
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet
 from av.video.stream import VideoStream
 
 from recorder.errors import ProtokolError
+from recorder.fragment_writer import TrackWriter, fragment, length_prefixed
 from recorder.fragments import FileContent
+from recorder.instants import US_PER_SECOND
+from recorder.manifest import Track
 
 av.logging.set_level(av.logging.FATAL)
 
 VIDEO_TIMESCALE = 90_000
+# A fragment is never longer than this; mostly it ends with the burst that brought it.
 _FRAGMENT_US = 200_000
+# Less sound is not worth a fragment of its own: while a camera is being opened each packet is a burst.
+_WORTH_US = 100_000
+_AAC_SAMPLES = 1024
 _OPTIONS = {
-    # Without negative_cts_offsets a picture with B-frames is written late by their reordering (measured:
-    # 40 ms with two of them), while its sound stays where it was.
+    # The head is complete before the first fragment, and nothing follows the last.
     "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer+negative_cts_offsets",
     "avoid_negative_ts": "disabled",
-    "frag_duration": str(_FRAGMENT_US),
-    "flush_packets": "1",
-    "max_interleave_delta": "100000",
 }
-# One write per fragment up to this size; a longer one comes in pieces and is put together here.
-_BUFFER_BYTES = 1 << 20
 # Raw demuxers by which a keyframe tells its own parameters.
 _RAW_FORMATS = {"h264": "h264", "hevc": "hevc"}
 
@@ -85,48 +81,32 @@ def video_template(codec: str, keyframe: bytes) -> Template:
 
 
 class _Sink:
-    """What PyAV writes to. Never raises into FFmpeg: the first failure is kept in `failure`."""
+    """What PyAV writes the head to. Never raises into FFmpeg."""
 
     name = "segment.mp4"
 
-    def __init__(self, target: Target) -> None:
-        self.content = FileContent()
-        self.failure: Exception | None = None
-        self.fragments = 0
-        self._target = target
-        self._pending = b""
+    def __init__(self) -> None:
+        self.data = b""
 
     def write(self, data: bytes) -> int:
-        if self.failure is None:
-            whole = self._pending + data if self._pending else bytes(data)
-            if _is_complete(whole):
-                self._pending = b""
-                self._take(whole)
-            else:
-                self._pending = whole
+        self.data += bytes(data)
         return len(data)
 
-    def _take(self, whole: bytes) -> None:
-        try:
-            self._target.append(whole)
-            self.content.feed(whole)
-            self.fragments += 1
-        except ProtokolError as error:
-            self.failure = error
 
+def head(video: Template | None, audio: Template | None) -> bytes:
+    """`ftyp` and `moov` of a file with these tracks. The same for all segments of a run.
 
-def _is_complete(data: bytes) -> bool:
-    """Whether the data is whole boxes, `ftyp` only with its `moov` and `moof` only with its `mdat`."""
-    at, last, end = 0, b"", len(data)
-    while at + 8 <= end:
-        size = int.from_bytes(data[at : at + 4], "big")
-        last = data[at + 4 : at + 8]
-        if size == 1:
-            size = int.from_bytes(data[at + 8 : at + 16], "big")
-        if size < 8:
-            return True
-        at += size
-    return at == end and last not in (b"ftyp", b"moof")
+    Raises av.FFmpegError, ValueError.
+    """
+    sink = _Sink()
+    container: OutputContainer = av.open(sink, "w", format="mp4", options=dict(_OPTIONS))
+    for template in (video, audio):
+        if template is not None:
+            stream: Any = container.add_stream_from_template(template.stream, opaque=True)
+            stream.time_base = Fraction(1, template.timescale)
+    container.start_encoding()
+    container.close()
+    return sink.data
 
 
 class Muxer:
@@ -136,47 +116,66 @@ class Muxer:
     """
 
     def __init__(self, target: Target, video: Template | None, audio: Template | None) -> None:
-        self._sink = _Sink(target)
-        self._container: OutputContainer = av.open(
-            self._sink, "w", format="mp4", options=dict(_OPTIONS), buffer_size=_BUFFER_BYTES
-        )
-        self._video = self._add(video) if video else None
-        self._audio = self._add(audio) if audio else None
-        self._container.start_encoding()
-        self._raise()
+        self._target = target
+        self._failed = False
+        self.content = FileContent()
+        self.fragments = 0
+        self._write(head(video, audio))
+        self._video = TrackWriter(1, pictures=True, usual_ticks=VIDEO_TIMESCALE // 25)
+        self._tracks = [self._video] if video else []
+        self._limit_ticks = _FRAGMENT_US * VIDEO_TIMESCALE // US_PER_SECOND
+        self._audio_rate = VIDEO_TIMESCALE
+        if audio is not None:
+            stated = self.content[Track.AUDIO]
+            # The file counts sound in samples, whatever the camera counts it in.
+            self._audio_rate = stated.timescale if stated else audio.timescale
+            self._audio_timescale = audio.timescale
+            # FFmpeg, which wrote the head, numbers tracks from 1.
+            self._audio = TrackWriter(2 if video else 1, pictures=False, usual_ticks=_AAC_SAMPLES)
+            self._tracks.append(self._audio)
+            self._audio_limit_ticks = _FRAGMENT_US * self._audio_rate // US_PER_SECOND
 
-    def _add(self, template: Template) -> Any:
-        added = self._container.add_stream_from_template(template.stream, opaque=True)
-        added.time_base = Fraction(1, template.timescale)
-        return added
+    def mux_video(self, packet: Any) -> None:
+        """Ticks of VIDEO_TIMESCALE, dts strictly growing. A keyframe begins a fragment."""
+        keyframe, dts = packet.is_keyframe, packet.dts
+        track = self._video
+        if (keyframe and len(track)) or track.must_end(dts, self._limit_ticks):
+            self._write_fragment()
+        track.add(length_prefixed(bytes(packet)), packet.pts, dts, sync=keyframe)
 
-    @property
-    def content(self) -> FileContent:
-        """What is in the file so far."""
-        return self._sink.content
+    def mux_audio(self, packet: Any) -> None:
+        """Ticks of the template's timescale, dts strictly growing."""
+        dts = packet.dts
+        if self._audio_rate != self._audio_timescale:
+            dts = dts * self._audio_rate // self._audio_timescale
+        track = self._audio
+        if track.must_end(dts, self._audio_limit_ticks):
+            self._write_fragment()
+        track.add(bytes(packet), dts, dts, sync=True)
 
-    @property
-    def fragments(self) -> int:
-        return self._sink.fragments
-
-    def mux_video(self, packet: Packet[Any]) -> None:
-        """Ticks of VIDEO_TIMESCALE, dts strictly growing."""
-        packet.stream = self._video
-        self._container.mux_one(packet)
-        if self._sink.failure:
-            self._raise()
-
-    def mux_audio(self, packet: Packet[Any]) -> None:
-        packet.stream = self._audio
-        self._container.mux_one(packet)
-        if self._sink.failure:
-            self._raise()
+    def flush(self) -> None:
+        """Nothing more comes for the moment: what is pending is written. Sound alone waits for a picture,
+        but not for long.
+        """
+        sound = self._tracks[-1]
+        if len(self._video) or sound.pending_ticks * US_PER_SECOND >= _WORTH_US * self._audio_rate:
+            self._write_fragment()
 
     def close(self) -> None:
         """Nothing is written after a failure."""
-        self._container.close()
-        self._raise()
+        if any(len(track) for track in self._tracks):
+            self._write_fragment()
 
-    def _raise(self) -> None:
-        if self._sink.failure:
-            raise self._sink.failure
+    def _write_fragment(self) -> None:
+        self._write(fragment(self.fragments, self._tracks))
+
+    def _write(self, whole: bytes) -> None:
+        if self._failed:
+            return
+        try:
+            self._target.append(whole)
+        except ProtokolError:
+            self._failed = True
+            raise
+        self.content.feed(whole)
+        self.fragments += 1
