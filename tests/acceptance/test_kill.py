@@ -23,7 +23,8 @@ def test_six_kills_leave_whole_files_and_their_cause():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_hundred_kills_lose_a_third_of_a_second_at_most():
+def test_a_hundred_kills_nine_in_ten_within_the_goal():
     facts = measure(100)
     assert_accounted(facts, 100)
+    # The worst is the goal on a host of its own (`python -m bench kill`); here others may run as well.
     assert facts["p90_loss_ms"] <= 300, facts
