@@ -12,14 +12,17 @@ import gc
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from recorder.capture.camera import CameraAddress
+from recorder.capture.health import HealthMonitor, HealthTerms
 from recorder.configuration import ConfigurationStore
 from recorder.errors import ConfigurationError, ProtokolError
+from recorder.health_rules import HostFacts
 from recorder.heartbeat import HEARTBEAT_S, Heartbeat, report
 from recorder.host_clock import monotonic_us
+from recorder.host_facts import disk_free_bytes, temperature_c
 from recorder.host_watch import HostWatch
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from recorder.keyfile import AgentKey
@@ -42,13 +45,14 @@ _STOP_SHIPPING_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """`segment_us` and `heartbeat_s` are what they are; only tests are in a greater hurry."""
+    """`segment_us`, `heartbeat_s` and `health` are what they are; only tests are in a greater hurry."""
 
     spool_dir: Path
     spool_limit_bytes: int
     secrets_dir: Path | None = None
     segment_us: int = US_PER_MINUTE
     heartbeat_s: float = HEARTBEAT_S
+    health: HealthTerms = field(default_factory=HealthTerms)
 
 
 class AgentFailedError(ProtokolError):
@@ -103,6 +107,7 @@ class Agent:
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         self._spool = Spool(options.spool_dir, key, limit_bytes=options.spool_limit_bytes)
         self._store = ConfigurationStore(options.spool_dir / "configuration.json", key)
+        self._health = HealthMonitor(self._host_facts, options.health)
         self._sources: dict[str, tuple[CameraAddress, SourceRecorder]] = {}
         self._open_sources(self._store.current)
         self._shipper = Shipper(
@@ -126,6 +131,7 @@ class Agent:
 
     def run(self) -> None:
         """Raises AgentFailedError when a part of the agent died or hangs."""
+        self._health.start()
         for _, recorder in self._sources.values():
             recorder.start()
         self._shipper.start()
@@ -149,7 +155,20 @@ class Agent:
     def _document(self) -> dict[str, object]:
         statuses = {name: recorder.status for name, (_, recorder) in list(self._sources.items())}
         version = self._store.current.version
-        return report(statuses, self._spool, self._host.trust, version, now_us())
+        health = self._health.report()
+        return report(statuses, self._spool, self._host.trust, version, now_us(), health)
+
+    def _host_facts(self) -> HostFacts:
+        trust, oldest_us = self._host.trust, self._spool.oldest_us
+        return HostFacts(
+            disk_free_bytes=disk_free_bytes(self._options.spool_dir),
+            spool_bytes=self._spool.bytes,
+            spool_limit_bytes=self._options.spool_limit_bytes,
+            spool_age_us=max(0, now_us() - oldest_us) if oldest_us else 0,
+            clock_uncertainty_us=trust.uncertainty_us,
+            clock_estimated=trust.estimated,
+            temperature_c=temperature_c(),
+        )
 
     def _open_sources(self, configuration: RoomConfiguration, *, restarted: bool = False) -> None:
         if not configuration.room.cameras:
@@ -175,6 +194,7 @@ class Agent:
             segment_us=self._options.segment_us,
             boot_id=self._boot_id,
             restarted=restarted,
+            health=self._health,
         )
 
     def _reopen_changed_sources(self) -> None:
@@ -210,6 +230,7 @@ class Agent:
         began = time.monotonic()
         recorders = [recorder for _, recorder in self._sources.values()]
         self._heartbeat.stop()
+        self._health.stop()
         for recorder in recorders:
             recorder.stop()
         for recorder in recorders:

@@ -6,11 +6,13 @@ where a new run begins on the new time line. Nothing is lost on the way from run
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from recorder.capture.camera import Opened
+from recorder.capture.health import HealthMonitor
 from recorder.capture.muxer import VIDEO_TIMESCALE
 from recorder.capture.parameters import parameter_sets
 from recorder.errors import ProtokolError
@@ -47,6 +49,7 @@ class SessionTerms:
     trust: Callable[[], tuple[int, bool]]
     wall_offset_us: Callable[[], int]
     may_record: Callable[[], GapCause | None]
+    health: HealthMonitor | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +84,7 @@ class Session:
         self._extradata = bytes(opened.video.codec_context.extradata or b"")
         self._ledger = ledger
         self._terms = terms
+        self._source = source
         self._log = get_logger(source=source)
         self._video = _Track(opened.video.index, _VIDEO_TICK_US, TrackTimeline())
         self._audio: _Track | None = None
@@ -182,11 +186,27 @@ class Session:
             pts, dts = self._at_keyframe(packet, pts, dts)
         run = self._run
         if run is not None:
+            if keyframe:
+                self._show(packet, arrival_us)
             cadence = track.timeline.cadence_us
             duration = cadence / _VIDEO_TICK_US if cadence else _DEFAULT_FRAME_TICKS
             run.video(packet, pts, dts, duration, keyframe=keyframe)
         if self._closing and media_us > self._closing_until_us:
             self._finish_closing()
+
+    def _show(self, packet: Any, arrival_us: int) -> None:
+        """What is recorded is shown to the room's health, now and then; what is not recorded is not."""
+        health = self._terms.health
+        if health is None or not health.wants_keyframe(self._source, arrival_us):
+            return
+        in_band = parameter_sets(self._codec, packet)
+        picture = bytes(packet) if in_band else self._extradata + bytes(packet)
+        health.offer_keyframe(self._source, self._codec, picture)
+        reported = packet.get_sidedata("prft") if packet.has_sidedata("prft") else None
+        if reported is not None:
+            camera_us = int.from_bytes(bytes(reported)[:8], sys.byteorder, signed=True)
+            wall_us = arrival_us + self._terms.wall_offset_us()
+            health.offer_camera_clock(self._source, camera_us - wall_us)
 
     def _process_audio(self, track: _Track, packet: Any, arrival_us: int) -> None:
         pts = self._place(track, packet, arrival_us)

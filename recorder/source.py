@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from recorder.capture.camera import Burst, CameraAddress, CameraLink, Event, Inbox, Lost, Opened, Overloaded
+from recorder.capture.health import HealthMonitor
 from recorder.errors import ProtokolError
 from recorder.host_clock import monotonic_us
 from recorder.host_watch import MAX_UNCERTAINTY_US, HostWatch
@@ -64,6 +65,7 @@ class SourceRecorder(threading.Thread):
         segment_us: int,
         boot_id: str,
         restarted: bool = False,
+        health: HealthMonitor | None = None,
     ) -> None:
         """Recovers what a crash left. `restarted`: in the place of a recorder that was stopped.
 
@@ -78,6 +80,7 @@ class SourceRecorder(threading.Thread):
         self._configuration = configuration
         self._host = host
         self._segment_us = segment_us
+        self._health = health
         self._log = get_logger(source=source)
         chain = spool.chain(source)
         started_us = now_us()
@@ -120,7 +123,15 @@ class SourceRecorder(threading.Thread):
         if minute != self._flushed_minute:
             self._flushed_minute = minute
             self._guarded(lambda: self._flush(at_us - SETTLED_AFTER_US))
+        self._tell_levels()
         self.status = self._status(at_us)
+
+    def _tell_levels(self) -> None:
+        meter = self._session.run.meter if self._session and self._session.run else None
+        levels = meter.take() if meter else []
+        if self._health:
+            for each in levels:
+                self._health.offer_sound(self.source, each)
 
     def _take_one(self, timeout_s: float) -> bool:
         """Works on the next thing in the inbox; False when nothing came in time."""
@@ -192,6 +203,7 @@ class SourceRecorder(threading.Thread):
             trust=self._trust,
             wall_offset_us=self._host.wall_offset_us,
             may_record=lambda: self._forbidden(now_us()),
+            health=self._health,
         )
         try:
             self._session = Session(opened, at_us, self._ledger, terms, self.source)
@@ -320,7 +332,7 @@ class SourceRecorder(threading.Thread):
             if monotonic_us() - began_us >= _RATE_OVER_US:
                 fps = (session.pictures - pictures) * US_PER_SECOND / (monotonic_us() - began_us)
                 self._rate_from = (monotonic_us(), session.pictures)
-                peak = run.take_peak_dbfs() if run else None
+                peak = run.meter.take_peak_dbfs() if run and run.meter else None
         since_us = old.since_us if (old.state, old.cause) == (state, cause) else at_us
         return SourceStatus(state, cause, detail, since_us, last_us, round(fps, 1), peak)
 

@@ -24,7 +24,8 @@ import av.error
 import numpy as np
 
 from recorder.errors import ProtokolError
-from simulator import picture, sound
+from simulator import flaws, picture
+from simulator.flaws import Hear, Look
 
 MAX_FRAMES = 1 << 16  # what the bar code can tell
 
@@ -55,6 +56,7 @@ class VideoSpec:
     gop_frames: int = 25
     b_frames: int = 0
     loop_s: int = 60
+    look: Look = Look.WELL
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -153,12 +155,15 @@ def load_video(spec: VideoSpec, media_dir: Path) -> VideoLoop:
 
 def _cache_name(spec: VideoSpec) -> str:
     code = Path(picture.__file__).read_text("utf-8") + inspect.getsource(_encode)
+    if spec.look is not Look.WELL:
+        code += Path(flaws.__file__).read_text("utf-8")
     return f"{_parameters(spec)}{hashlib.sha256(code.encode()).hexdigest()[:10]}.mp4"
 
 
 def _parameters(spec: VideoSpec) -> str:
+    flaw = "" if spec.look is Look.WELL else f"{spec.look}-"
     return (
-        f"{spec.width}x{spec.height}-{spec.fps}fps-{spec.bitrate_kbps}k-gop{spec.gop_frames}"
+        f"{flaw}{spec.width}x{spec.height}-{spec.fps}fps-{spec.bitrate_kbps}k-gop{spec.gop_frames}"
         f"-b{spec.b_frames}-{spec.loop_s}s-"
     )
 
@@ -184,7 +189,7 @@ def _encode_to(spec: VideoSpec, path: Path) -> None:
 
 
 def _encode(spec: VideoSpec, path: str) -> None:
-    painter = picture.Painter(spec.width, spec.height, spec.fps)
+    painter = flaws.FlawedPainter(spec.look, spec.width, spec.height, spec.fps)
     with av.open(path, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=spec.fps)
         stream.width, stream.height, stream.pix_fmt = spec.width, spec.height, "yuv420p"
@@ -234,31 +239,31 @@ _G711_RATE, _G711_UNIT = 8000, 320
 _AAC_RATE, _AAC_UNIT, _AAC_BITS_PER_S = 16_000, 1024, 48_000
 
 
-def make_audio(codec: AudioCodec) -> AudioLoop | None:
+def make_audio(codec: AudioCodec, hear: Hear = Hear.WELL) -> AudioLoop | None:
     """The loop of sound; None for no sound. Costs a few hundredths of a second."""
     if codec is AudioCodec.NONE:
         return None
     if codec is AudioCodec.AAC:
-        return _make_aac()
-    data, _ = _encode_audio(f"pcm_{codec.value}", _G711_RATE, _AUDIO_LOOP_S)
+        return _make_aac(hear)
+    data, _ = _encode_audio(f"pcm_{codec.value}", _G711_RATE, _AUDIO_LOOP_S, hear)
     coded = b"".join(data)
     starts = range(0, len(coded), _G711_UNIT)
     return AudioLoop(codec, _G711_RATE, _G711_UNIT, tuple(coded[at : at + _G711_UNIT] for at in starts))
 
 
-def _make_aac() -> AudioLoop:
+def _make_aac(hear: Hear) -> AudioLoop:
     """The middle one of three rounds, so that the loop closes on itself.
 
     Packet 0 of the encoder holds only its priming; packet n + 1 is what decodes to samples from n * 1024.
     """
-    packets, codec_data = _encode_audio("aac", _AAC_RATE, 3 * _AUDIO_LOOP_S)
+    packets, codec_data = _encode_audio("aac", _AAC_RATE, 3 * _AUDIO_LOOP_S, hear)
     count = _AUDIO_LOOP_S * _AAC_RATE // _AAC_UNIT
     return AudioLoop(
         AudioCodec.AAC, _AAC_RATE, _AAC_UNIT, tuple(packets[count + 1 : 2 * count + 1]), codec_data
     )
 
 
-def _encode_audio(codec_name: str, rate: int, duration_s: int) -> tuple[list[bytes], bytes]:
+def _encode_audio(codec_name: str, rate: int, duration_s: int, hear: Hear) -> tuple[list[bytes], bytes]:
     context = av.CodecContext.create(codec_name, "w")
     if not isinstance(context, av.AudioCodecContext):
         raise MediaError(f"{codec_name} is not a codec of sound")
@@ -266,7 +271,7 @@ def _encode_audio(codec_name: str, rate: int, duration_s: int) -> tuple[list[byt
     context.format = "fltp" if codec_name == "aac" else "s16"
     if codec_name == "aac":
         context.bit_rate = _AAC_BITS_PER_S
-    samples = sound.beeps(rate, duration_s).reshape(1, -1)
+    samples = flaws.flawed_sound(hear, rate, duration_s).reshape(1, -1)
     if codec_name != "aac":
         samples = (samples * 32767).astype(np.int16)
     context.open()

@@ -24,7 +24,7 @@ from simulator.camera import LOOPBACK, Camera, Credentials, Equipment
 from simulator.faults import CommandError, Faults, change, describe
 from simulator.feeder import Feeder
 from simulator.gst import GLib, GstRtspServer
-from simulator.media import AudioCodec, VideoSpec, make_audio
+from simulator.media import AudioCodec, VideoSpec
 from simulator.processes import die_with_parent
 
 READY = "READY"
@@ -85,13 +85,13 @@ def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
 
 
 def _make_cameras(options: ServeOptions, feeder: Feeder) -> dict[str, Camera]:
-    audio = make_audio(options.audio)
     threads = GstRtspServer.RTSPThreadPool.new()
     threads.set_max_threads(_RTSP_THREADS)
     equipment = Equipment(feeder, threads, options.media_dir)
     video = equipment.loop(options.video)
     cameras = {
-        room: Camera(room, port, video, audio, equipment, options.credentials) for room, port in options.rooms
+        room: Camera(room, port, video, options.audio, equipment, options.credentials)
+        for room, port in options.rooms
     }
     if len(cameras) != len(options.rooms):
         raise ConfigurationError("a room is named twice")

@@ -78,5 +78,7 @@ def test_the_loudest_sample_is_told(alaw):
     stream, blocks = alaw
     encoder = SoundEncoder(stream)
     encode(encoder, blocks, lambda n: n * 960)
-    assert encoder.take_peak_dbfs() == pytest.approx(-6.0, abs=0.5)
-    assert encoder.take_peak_dbfs() == -120.0
+    levels = encoder.meter.take()
+    assert [each.peak_dbfs for each in levels] == [pytest.approx(-6.0, abs=0.5)] * 5
+    assert encoder.meter.take_peak_dbfs() == pytest.approx(-6.0, abs=0.5)
+    assert encoder.meter.take_peak_dbfs() == -120.0
