@@ -107,9 +107,10 @@ class Limits:
     camera_clock_us: tuple[int, int] = (5 * US_PER_SECOND, 4 * US_PER_SECOND)
     # Processors of small hosts throttle at 90 to 100.
     hot_c: tuple[float, float] = (85, 80)
-    # How long evidence stands before it is a condition. Pictures come each 5 s: one that does not say the
-    # same takes the evidence back.
-    picture_us: int = 10 * US_PER_SECOND
+    # How long evidence stands before it is a condition. Pictures come each 5 s, or each 8 where a camera
+    # sends keyframes that rarely: three of them in a row, or two. The first picture of a frozen camera
+    # still differs, so this is 8 + 8 + 8 s at worst, and the heartbeat's 5.
+    picture_us: int = 8 * US_PER_SECOND
     sound_us: int = 20 * US_PER_SECOND
     hum_us: int = 15 * US_PER_SECOND
     host_us: int = 10 * US_PER_SECOND

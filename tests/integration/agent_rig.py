@@ -18,6 +18,7 @@ import av
 import numpy as np
 
 from recorder.agent import Agent, AgentOptions
+from recorder.capture.health import HealthTerms
 from simulator.picture import is_flash, read_frame_number
 from simulator.sound import beep_onsets
 from tests.integration.ingest_double import IngestDouble
@@ -28,10 +29,17 @@ LOOP_FRAMES = 60 * 25
 
 @contextmanager
 def running_agent(
-    ingest: IngestDouble, spool: Path, *, limit_bytes: int = 10**9, secrets: Path | None = None
+    ingest: IngestDouble,
+    spool: Path,
+    *,
+    limit_bytes: int = 10**9,
+    secrets: Path | None = None,
+    health: HealthTerms | None = None,
 ) -> Iterator[Agent]:
     """The agent in this process, with short segments; stopped at the end, within its five seconds."""
-    options = AgentOptions(spool, limit_bytes, secrets, segment_us=SEGMENT_US, heartbeat_s=0.5)
+    options = AgentOptions(
+        spool, limit_bytes, secrets, segment_us=SEGMENT_US, heartbeat_s=0.5, health=health or HealthTerms()
+    )
     stopping = threading.Event()
     agent = Agent(ingest.agent_key(), options, stopping)
     failures: list[BaseException] = []
