@@ -18,6 +18,7 @@ from retrieval_api.routes import (
     day,
     health,
     ingest,
+    metrics,
     notice,
     requests_api,
     resident,
@@ -29,6 +30,7 @@ from retrieval_api.routes import (
 _ROUTES = (
     ingest,
     health,
+    metrics,
     rooms,
     clips,
     requests_api,

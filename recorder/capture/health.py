@@ -170,14 +170,11 @@ class HealthMonitor(threading.Thread):
             self._host_facts = self._host()
             self._rules.see_host(self._host_facts, self._host_asked_us)
         with self._lock:
-            waiting = next(iter(self._waiting.items()), None)
+            waiting = self._waiting.popitem() if self._waiting else None
+            if self._waiting:
+                self._wake.set()
         if waiting and not self._stopping.is_set():
-            source, (codec, annexb, at_us) = waiting
-            self._look(source, codec, annexb, at_us)
-            with self._lock:
-                del self._waiting[source]
-                if self._waiting:
-                    self._wake.set()
+            self._look(waiting[0], *waiting[1])
         self._forget_stale(monotonic_us())
         self._conclude(monotonic_us())
 

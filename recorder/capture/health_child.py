@@ -43,7 +43,9 @@ class UndecodableError(Exception):
 
 
 def decode_luma(codec: str, annexb: bytes) -> Luma:
-    """Brightness of the first picture in the bytes, (height, width). Raises UndecodableError."""
+    """Brightness of the first picture in the bytes, (height, width). Raises UndecodableError, also for a
+    picture that lacks parts: what a decoder puts in their place is not what the camera saw.
+    """
     try:
         decoder = cast("VideoCodecContext", av.CodecContext.create(codec, "r"))
         decoder.thread_count = 1
@@ -53,6 +55,8 @@ def decode_luma(codec: str, annexb: bytes) -> Luma:
     if not frames:
         raise UndecodableError("no picture in the bytes")
     frame = frames[0]
+    if frame.is_corrupt:
+        raise UndecodableError("the picture is damaged")
     if frame.format.name not in ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "gray"):
         frame = frame.reformat(format="gray")
     plane = frame.planes[0]

@@ -43,7 +43,7 @@ HOSTS = {
 
 
 class Room:
-    """Rules fed as the monitor feeds them: keyframes each `every_us` from `phase_us` on, sound each second."""
+    """Rules fed as the monitor feeds them: keyframes each `every_us`, sound each second."""
 
     def __init__(self, every_us: int = 5 * US_PER_SECOND, phase_us: int = 0) -> None:
         self.rules = HealthRules(LIMITS)
