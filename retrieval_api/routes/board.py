@@ -39,15 +39,20 @@ def board(
         request,
         "_board.html" if fragment else "board.html",
         faults=[state for state in states if state.state == "fault"],
-        others=[state for state in states if state.state != "fault"],
+        # What needs a look stands first.
+        others=sorted(
+            (state for state in states if state.state != "fault"), key=lambda state: not state.conditions
+        ),
+        warned=sum(bool(state.conditions) for state in states if state.state != "fault"),
         recording=sum(state.state == "recording" for state in states),
         cause_now=wording.cause_now,
+        condition_now=wording.condition_now,
         may_open=staff.role in FOOTAGE_ROLES,
     )
 
 
 @router.get("/faults")
 def faults(request: Request, staff: AnyStaff) -> Response:
-    """What each cause of a gap means and what a person can do about it."""
+    """What each cause of a gap and each condition means, and what a person can do about it."""
     del staff
-    return pages.render(request, "faults.html", causes=wording.CAUSES)
+    return pages.render(request, "faults.html", causes=wording.CAUSES, conditions=wording.CONDITIONS)

@@ -114,33 +114,31 @@ def _room_families(states: Iterable[RoomState], now_us: int) -> Iterator[GaugeMe
         if room.state == "recording" and room.since_us:
             since.add_metric([room.room], room.since_us / US_PER_SECOND)
         for name, value in _told(room.heartbeat, now_us).items():
-            if isinstance(value, int | float) and not silent:
+            if value is not None and not silent:
                 told[name].add_metric([room.room], value)
     yield from (up, state, condition, age, since, *told.values())
 
 
-def _told(heartbeat: dict[str, Any], now_us: int) -> dict[str, Any]:
-    """What an agent tells beside what the board needs: unchecked, so of any type or absent."""
+def _told(heartbeat: dict[str, Any], now_us: int) -> dict[str, float | None]:
+    """What an agent tells beside what the board needs; None for what is absent or no figure."""
 
-    def member(*path: str) -> Any:
+    def member(*path: str) -> float | None:
         found: Any = heartbeat
         for name in path:
             found = found.get(name) if isinstance(found, dict) else None
-        return found
+        is_figure = isinstance(found, int | float) and abs(found) < 2**63
+        return float(found) if is_figure else None
 
-    oldest_us, uncertainty_us = member("spool", "oldest_us"), member("clock", "uncertainty_us")
-    entries = member("spool", "segments")
+    entries, oldest_us = member("spool", "segments"), member("spool", "oldest_us")
+    uncertainty_us = member("clock", "uncertainty_us")
+    nothing_waits = None if entries is None else 0.0
     return {
         "spool_entries": entries,
         "spool_bytes": member("spool", "bytes"),
-        "spool_oldest_age_seconds": (now_us - oldest_us) / US_PER_SECOND
-        if isinstance(oldest_us, int)
-        else 0
-        if isinstance(entries, int)
-        else None,
-        "clock_uncertainty_seconds": uncertainty_us / US_PER_SECOND
-        if isinstance(uncertainty_us, int)
-        else None,
+        "spool_oldest_age_seconds": nothing_waits
+        if oldest_us is None
+        else (now_us - oldest_us) / US_PER_SECOND,
+        "clock_uncertainty_seconds": None if uncertainty_us is None else uncertainty_us / US_PER_SECOND,
         "disk_free_bytes": member("health", "host", "disk_free_bytes"),
         "temperature_celsius": member("health", "host", "temperature_c"),
         "health_process_bytes": member("health", "process_rss_bytes"),
