@@ -132,7 +132,7 @@ class Child:
 
 
 def main() -> None:
-    # Some service managers forbid even this; the work is small enough without it.
+    # The agent's unit forbids even this (@resources); 2 ms of a second are little enough without it.
     with contextlib.suppress(OSError):
         os.nice(_NICE)
     cv2.setNumThreads(1)

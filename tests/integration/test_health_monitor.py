@@ -24,6 +24,7 @@ from recorder.capture.health_process import HealthProcess, LookFailedError, Unde
 from recorder.health_rules import Condition, HostFacts, Limits
 from recorder.instants import US_PER_SECOND
 from recorder.sound_levels import Levels
+from tests.integration import unit_sandbox
 from tests.processes import wait_for
 
 SIZE = (640, 360)
@@ -73,6 +74,22 @@ def process():
     made = HealthProcess()
     yield made
     made.stop()
+
+
+AGENT_UNIT = Path(__file__).parents[2] / "systemd" / "protokol-agent@.service"
+CHILD = (sys.executable, "-m", "recorder.capture.health_child")
+
+
+def test_it_works_under_the_rules_of_the_services_unit_and_gives_way_to_the_recording() -> None:
+    sandboxed = HealthProcess([sys.executable, unit_sandbox.__file__, str(AGENT_UNIT), *CHILD])
+    try:
+        for codec in CODECS:
+            (picture,) = coded(codec, scene(1))
+            assert sandboxed.look("main", codec, picture, "blurred")["detail"] > 0.05
+        assert sandboxed.pid
+        assert os.getpriority(os.PRIO_PROCESS, sandboxed.pid) >= 10
+    finally:
+        sandboxed.stop()
 
 
 @pytest.mark.parametrize("codec", CODECS)
