@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND
-from recorder.sound_levels import Levels
 
 
 class Condition(StrEnum):
@@ -46,6 +45,22 @@ class PictureFacts:
     bright: float
     detail: float
     difference: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """One second of sound. Levels in dB of full scale, at least -120.
+
+    `rms_dbfs`: of what alternates: an offset of the converter is not sound. `clipped_share`: part of the
+    samples at full scale, 0 to 1. `hum_dbfs`: what 50 Hz and 100 Hz bear together; `hum_ratio`: their
+    part of all power, 0 to 1.
+    """
+
+    peak_dbfs: float
+    rms_dbfs: float
+    clipped_share: float
+    hum_dbfs: float
+    hum_ratio: float
 
 
 @dataclass(frozen=True, slots=True)

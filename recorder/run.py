@@ -16,13 +16,7 @@ from typing import Any
 import av
 
 from recorder.capture.muxer import VIDEO_TIMESCALE, Muxer, Template, video_template
-from recorder.capture.sound import (
-    ENCODED_RATE,
-    CopiedSoundMeter,
-    SoundEncoder,
-    SoundMeter,
-    encoded_template,
-)
+from recorder.capture.sound import ENCODED_RATE, SoundEncoder, encoded_template
 from recorder.coverage import SOUND_JOINT_US
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_SECOND
@@ -110,13 +104,11 @@ class Run:
         self._origin = first_ticks - _ORIGIN_S * VIDEO_TIMESCALE
         self._sound = sound
         self._encoder: SoundEncoder | None = None
-        self._copied_meter: CopiedSoundMeter | None = None
         self._video_template = video_template(codec, keyframe)
         self._audio_template: Template | None = None
         if sound and sound.copied:
             self._audio_rate = sound.timescale
             self._audio_template = Template(sound.stream.container, sound.stream, sound.timescale)
-            self._copied_meter = CopiedSoundMeter(sound.stream)
         elif sound:
             self._audio_rate = ENCODED_RATE
             self._encoder = SoundEncoder(sound.stream)
@@ -152,10 +144,8 @@ class Run:
                 return segment.sound[0][0]
         return None
 
-    @property
-    def meter(self) -> SoundMeter | None:
-        """Of the run's sound; None without one."""
-        return self._encoder.meter if self._encoder else self._copied_meter
+    def take_peak_dbfs(self) -> float | None:
+        return self._encoder.take_peak_dbfs() if self._encoder else None
 
     def video(self, packet: Any, pts: int, dts: int, duration: float, *, keyframe: bool) -> None:
         """Ticks of VIDEO_TIMESCALE, `duration` expected until the next one."""
@@ -195,8 +185,6 @@ class Run:
         tick_us = US_PER_SECOND / sound.timescale
         media_us = pts * tick_us
         if self._encoder is None:
-            if self._copied_meter:
-                self._copied_meter.hear_packet(packet)
             packet.pts = packet.dts = pts - self._audio_origin
             self._deal_audio(packet, media_us, duration * tick_us)
             return

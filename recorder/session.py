@@ -13,6 +13,7 @@ from typing import Any
 
 from recorder.capture.camera import Opened
 from recorder.capture.health import HealthMonitor
+from recorder.capture.health_process import SoundCoding
 from recorder.capture.muxer import VIDEO_TIMESCALE
 from recorder.capture.parameters import parameter_sets
 from recorder.errors import ProtokolError
@@ -95,6 +96,10 @@ class Session:
             copied = context.name == "aac" and bool(context.extradata)
             self._sound = SoundSource(opened.audio, timescale, copied)
             self._audio = _Track(opened.audio.index, US_PER_SECOND / timescale, TrackTimeline())
+            extradata = bytes(context.extradata or b"")
+            self._coding = SoundCoding(context.name, context.sample_rate, context.layout.name, extradata)
+        self._heard: list[bytes] = []
+        self._heard_from_us = 0
         self._clock = MediaClock(CAMERA)
         self._clock_jumps = 0
         self._held: list[tuple[Any, int]] | None = []
@@ -208,11 +213,19 @@ class Session:
             wall_us = arrival_us + self._terms.wall_offset_us()
             health.offer_camera_clock(self._source, camera_us - wall_us)
 
+    def _let_hear(self, health: HealthMonitor, packet: Any, arrival_us: int) -> None:
+        self._heard.append(bytes(packet))
+        if arrival_us - self._heard_from_us >= US_PER_SECOND:
+            health.offer_coded_sound(self._source, self._coding, self._heard)
+            self._heard, self._heard_from_us = [], arrival_us
+
     def _process_audio(self, track: _Track, packet: Any, arrival_us: int) -> None:
         pts = self._place(track, packet, arrival_us)
         if track.timeline.stood_still:
             self._sound_waits_since_us = self._sound_waits_since_us or arrival_us
             return
+        if self._run is not None and self._terms.health is not None:
+            self._let_hear(self._terms.health, packet, arrival_us)
         duration = packet.duration or (track.timeline.cadence_us or 0) / track.tick_us
         run, closing = self._run, self._closing
         if closing:

@@ -123,15 +123,7 @@ class SourceRecorder(threading.Thread):
         if minute != self._flushed_minute:
             self._flushed_minute = minute
             self._guarded(lambda: self._flush(at_us - SETTLED_AFTER_US))
-        self._tell_levels()
         self.status = self._status(at_us)
-
-    def _tell_levels(self) -> None:
-        meter = self._session.run.meter if self._session and self._session.run else None
-        levels = meter.take() if meter else []
-        if self._health:
-            for each in levels:
-                self._health.offer_sound(self.source, each)
 
     def _take_one(self, timeout_s: float) -> bool:
         """Works on the next thing in the inbox; False when nothing came in time."""
@@ -332,7 +324,7 @@ class SourceRecorder(threading.Thread):
             if monotonic_us() - began_us >= _RATE_OVER_US:
                 fps = (session.pictures - pictures) * US_PER_SECOND / (monotonic_us() - began_us)
                 self._rate_from = (monotonic_us(), session.pictures)
-                peak = run.meter.take_peak_dbfs() if run and run.meter else None
+                peak = run.take_peak_dbfs() if run else None
         since_us = old.since_us if (old.state, old.cause) == (state, cause) else at_us
         return SourceStatus(state, cause, detail, since_us, last_us, round(fps, 1), peak)
 

@@ -1,7 +1,8 @@
 """The health of a room: a thread that is told of pictures and sound, asks the host, and says what is wrong.
 
 Who records never waits for it: `offer_*` put a value where the thread finds it, or drop it. Pictures are
-looked at in a process of its own (`health_process.py`), which runs while there are pictures and no longer.
+looked at, and cameras' sound is heard, in a process of its own (`health_process.py`), which runs while there
+are pictures and no longer.
 """
 
 from __future__ import annotations
@@ -10,22 +11,27 @@ import base64
 import binascii
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from recorder.capture.health_process import HealthProcess, Look, LookFailedError, UndecodableError
-from recorder.health_rules import Active, Condition, HealthRules, HostFacts, Limits, PictureFacts
+from recorder.capture.health_process import (
+    HealthProcess,
+    Look,
+    LookFailedError,
+    SoundCoding,
+    UndecodableError,
+)
+from recorder.health_rules import Active, Condition, HealthRules, HostFacts, Levels, Limits, PictureFacts
 from recorder.host_clock import monotonic_us, wall_minus_monotonic_us
 from recorder.instants import US_PER_SECOND
 from recorder.logging import get_logger
-from recorder.sound_levels import Levels
 
 _ROUND_S = 1.0
 # Keyframes come at whole seconds, more or less.
 _SLACK_US = 100_000
-# Sound of a minute and of two cameras, if this thread should hang that long.
-_MAX_WAITING = 256
+# Sound of half a minute and of two cameras, if this thread should hang that long: half a megabyte.
+_MAX_WAITING = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class HealthMonitor(threading.Thread):
         self._host_facts: HostFacts | None = None
         self._host_asked_us = 0
         self._active: list[Active] = []
-        self._said = ""
+        self._said: dict[str, str] = {}  # event: reason
 
     # --- told by who records; never waits
 
@@ -95,8 +101,12 @@ class HealthMonitor(threading.Thread):
         self._wake.set()
 
     def offer_sound(self, source: str, levels: Levels) -> None:
-        """A second of the source's sound; `source` may be a microphone."""
+        """A second of sound that somebody else has measured; `source` may be a microphone."""
         self._tell(self._hear, source, levels)
+
+    def offer_coded_sound(self, source: str, coding: SoundCoding, packets: Sequence[bytes]) -> None:
+        """About a second of the source's sound as the camera sent it, in whole packets, in their order."""
+        self._tell(self._decode, source, (coding, packets))
 
     def offer_camera_clock(self, source: str, error_us: int) -> None:
         """The camera's clock minus the host's, as sender reports or the camera itself tell it."""
@@ -189,13 +199,26 @@ class HealthMonitor(threading.Thread):
             self._say("picture not checked", error)
             self._rules.miss_picture(source, at_us, str(error))
             return
-        self._said = ""
+        self._said.pop("picture not checked", None)
         self._rules.see_picture(source, facts, at_us)
         self._note(source, picture=asdict(facts))
         if jpeg:
             self._pictures[source] = Picture(at_us + wall_minus_monotonic_us(), jpeg, sharp)
         else:
             self._pictures.pop(source, None)
+
+    def _decode(self, source: str, sound: tuple[SoundCoding, Sequence[bytes]], at_us: int) -> None:
+        # Pictures come with sound: without them no process is wanted.
+        if not self._offered_us:
+            return
+        try:
+            seconds = self._process.hear(source, *sound)
+        except (LookFailedError, UndecodableError, KeyError, TypeError) as error:
+            self._say("sound not checked", error)
+            return
+        self._said.pop("sound not checked", None)
+        for levels in seconds:
+            self._hear(source, levels, at_us)
 
     def _hear(self, source: str, levels: Levels, at_us: int) -> None:
         self._rules.see_sound(source, levels, at_us)
@@ -238,8 +261,8 @@ class HealthMonitor(threading.Thread):
     def _say(self, event: str, error: Exception) -> None:
         """Once for each reason, not for each picture."""
         text = f"{type(error).__name__}: {error}"
-        if text != self._said:
-            self._said = text
+        if self._said.get(event) != text:
+            self._said[event] = text
             self._log.warning(event, reason=text)
 
 

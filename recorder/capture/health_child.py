@@ -1,11 +1,13 @@
-"""The process that looks at pictures: decodes one keyframe at a time and measures it.
+"""The process that looks at pictures and hears sound: decodes a keyframe, or a second, and measures it.
 
 Apart from the agent, because a decoder and OpenCV weigh 60 MB, may crash on what a camera sends, and may
 hang. It holds the last picture of each source in memory, never on a disk, and ends with its parent.
 
-In on stdin: a JSON line `{"source", "codec", "bytes", "jpeg"}`, then that many bytes of Annex B. `jpeg`:
-`"blurred"`, `"sharp"` or null. Out on stdout: a JSON line with `dark`, `bright`, `detail`, `difference`
-and, where asked for, `jpeg` (base64); or `{"error"}`.
+On stdin a JSON line, then as many bytes as it says; on stdout a JSON line, or `{"error"}`:
+- `{"source", "codec", "bytes", "jpeg"}` and an Annex B picture. `jpeg`: `"blurred"`, `"sharp"` or null.
+  Answer: `dark`, `bright`, `detail`, `difference` and, where asked for, `jpeg` (base64).
+- `{"source", "sound": {"codec", "rate", "layout", "extradata"}, "sizes"}` and coded packets of these sizes
+  (`bytes` together). Answer: `levels`, an object for each full second.
 """
 
 from __future__ import annotations
@@ -15,13 +17,20 @@ import contextlib
 import json
 import os
 import sys
+from dataclasses import asdict
+from itertools import accumulate, pairwise
 from typing import Any, BinaryIO, cast
 
 import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.resampler import AudioResampler
 from av.video.codeccontext import VideoCodecContext
+
+from recorder.health_rules import Levels
+from recorder.sound_levels import SoundLevels
 
 Luma = npt.NDArray[np.uint8]
 
@@ -34,12 +43,14 @@ _GRID = 12
 _MIN_VARIANCE = 4.0
 _JPEG_WIDTH = 320
 _JPEG_QUALITY = 60
+# Levels need no more; where a wave is cut off, it is so at half the rate as well.
+_SOUND_RATE = 16_000
 # A face that fills a quarter of the picture is a blot of four such widths.
 _BLUR_SIGMA = 10
 
 
 class UndecodableError(Exception):
-    """What came is not one whole picture."""
+    """What came is not one whole picture, or no sound."""
 
 
 def decode_luma(codec: str, annexb: bytes) -> Luma:
@@ -102,20 +113,64 @@ def jpeg(luma: Luma, *, sharp: bool) -> bytes:
     return coded.tobytes()
 
 
+class Ear:
+    """Decodes the sound of one source, packet after packet, and measures it."""
+
+    def __init__(self, sound: dict[str, Any]) -> None:
+        """`sound` as in a request. Raises UndecodableError."""
+        self.sound = sound
+        try:
+            self._decoder = cast("AudioCodecContext", av.CodecContext.create(sound["codec"], "r"))
+            self._decoder.sample_rate = sound["rate"]
+            self._decoder.layout = sound["layout"]
+        except (av.FFmpegError, ValueError) as error:
+            raise UndecodableError(str(error)) from error
+        if sound["extradata"]:
+            self._decoder.extradata = base64.b64decode(sound["extradata"])
+        rate = min(sound["rate"], _SOUND_RATE)
+        self._resampler = AudioResampler("s16", "mono", rate)
+        self._levels = SoundLevels(rate)
+
+    def hear(self, coded: bytes) -> list[Levels]:
+        """A packet that cannot be decoded is not heard."""
+        with contextlib.suppress(av.FFmpegError):
+            return [
+                second
+                for frame in self._decoder.decode(av.Packet(coded))
+                for plain in self._resampler.resample(frame)
+                for second in self._levels.feed(
+                    np.frombuffer(memoryview(plain.planes[0]), np.int16)[: plain.samples]
+                )
+            ]
+        return []
+
+
 class Child:
     """Answers requests, one after another, until its stdin ends."""
 
     def __init__(self) -> None:
         self._before: dict[str, Luma] = {}
+        self._ears: dict[str, Ear] = {}
 
-    def answer(self, request: dict[str, Any], annexb: bytes) -> dict[str, Any]:
-        source = request["source"]
+    def answer(self, request: dict[str, Any], data: bytes) -> dict[str, Any]:
         try:
-            luma = decode_luma(request["codec"], annexb)
+            return self._heard(request, data) if "sound" in request else self._seen(request, data)
         except UndecodableError as error:
-            self._before.pop(source, None)
             return {"error": str(error)[:200]}
-        found: dict[str, Any] = measure(luma, self._before.get(source))
+
+    def _heard(self, request: dict[str, Any], data: bytes) -> dict[str, Any]:
+        source, sound = request["source"], request["sound"]
+        ear = self._ears.get(source)
+        if ear is None or ear.sound != sound:
+            ear = self._ears[source] = Ear(sound)
+        packets = pairwise(accumulate(request["sizes"], initial=0))
+        return {"levels": [asdict(each) for start, end in packets for each in ear.hear(data[start:end])]}
+
+    def _seen(self, request: dict[str, Any], annexb: bytes) -> dict[str, Any]:
+        source = request["source"]
+        before = self._before.pop(source, None)
+        luma = decode_luma(request["codec"], annexb)
+        found: dict[str, Any] = measure(luma, before)
         self._before[source] = luma
         if request["jpeg"]:
             found["jpeg"] = base64.b64encode(jpeg(luma, sharp=request["jpeg"] == "sharp")).decode()
@@ -124,10 +179,10 @@ class Child:
     def serve(self, requests: BinaryIO, answers: BinaryIO) -> None:
         while line := requests.readline():
             request = json.loads(line)
-            annexb = requests.read(request["bytes"])
-            if len(annexb) < request["bytes"]:
+            data = requests.read(request["bytes"])
+            if len(data) < request["bytes"]:
                 return
-            answers.write(json.dumps(self.answer(request, annexb)).encode() + b"\n")
+            answers.write(json.dumps(self.answer(request, data)).encode() + b"\n")
             answers.flush()
 
 

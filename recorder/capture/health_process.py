@@ -1,10 +1,11 @@
-"""The agent's end of the process that looks at pictures: starts it, asks it, kills it when it hangs.
+"""The agent's end of the process that looks and listens: starts it, asks it, kills it when it hangs.
 
 Everything here may wait for seconds, so it belongs to the health thread alone.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -13,10 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from recorder.die_with_parent import die_with_parent
+from recorder.health_rules import Levels
 
 Look = Literal["blurred", "sharp"] | None
 
@@ -30,11 +33,21 @@ _PIECE_BYTES = 1 << 16
 
 
 class LookFailedError(Exception):
-    """This picture was not measured; the process that should have done it is gone."""
+    """This was not measured; the process that should have done it is gone."""
 
 
 class UndecodableError(Exception):
-    """This picture was not measured, because it is none; the process goes on."""
+    """This was not measured, because it is no picture, or no sound; the process goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundCoding:
+    """How a source's sound is coded; names are FFmpeg's."""
+
+    codec: str
+    rate: int
+    layout: str
+    extradata: bytes
 
 
 class HealthProcess:
@@ -67,11 +80,22 @@ class HealthProcess:
 
     def look(self, source: str, codec: str, annexb: bytes, jpeg: Look) -> dict[str, Any]:
         """What `health_child` measured. Raises UndecodableError, LookFailedError."""
+        return self._answer({"source": source, "codec": codec, "jpeg": jpeg}, annexb)
+
+    def hear(self, source: str, coding: SoundCoding, packets: Sequence[bytes]) -> list[Levels]:
+        """Each second that is full with these packets. Raises UndecodableError, LookFailedError."""
+        extradata = base64.b64encode(coding.extradata).decode()
+        sound = {"codec": coding.codec, "rate": coding.rate, "layout": coding.layout, "extradata": extradata}
+        request = {"source": source, "sound": sound, "sizes": [len(packet) for packet in packets]}
+        answer = self._answer(request, b"".join(packets))
+        return [Levels(**each) for each in answer["levels"]]
+
+    def _answer(self, request: dict[str, Any], data: bytes) -> dict[str, Any]:
         if time.monotonic() < self._not_before:
             raise LookFailedError(self._failure)
-        request = {"source": source, "codec": codec, "bytes": len(annexb), "jpeg": jpeg}
+        line = json.dumps({**request, "bytes": len(data)}).encode() + b"\n"
         try:
-            answer = self._ask(json.dumps(request).encode() + b"\n" + annexb)
+            answer = self._ask(line + data)
         except (OSError, ValueError) as error:
             self.stop()
             self._failure = str(error)

@@ -7,8 +7,9 @@ camera's clock wanders; it is never stretched audibly and never cut to catch up.
 
 from __future__ import annotations
 
-import contextlib
+import array
 import io
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -21,15 +22,13 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from recorder.capture.muxer import Template, UnsupportedMediaError
-from recorder.sound_levels import SILENCE_DBFS, Levels, SoundLevels
 
 ENCODED_RATE = 48_000
 AAC_FRAME_SAMPLES = 1024
 _BIT_RATE = 64_000
 # A hole shorter than this is a late packet; a longer one is a hole in the recording as well.
 _HOLE_TICKS = ENCODED_RATE * 60 // 1000
-# Levels need no more; a sample that is at full scale is so at half the rate too, or another one is.
-_METER_RATE = 16_000
+_SILENCE_DBFS = -120.0
 
 
 class SoundEncoder:
@@ -56,13 +55,13 @@ class SoundEncoder:
         self._rate = context.sample_rate
         self._samples = 0  # fed to the resampler, at the source's rate
         self._offset_ticks: int | None = None  # run ticks minus the encoder's own count
-        self.meter = SoundMeter()
+        self.peak = 0  # of 32768, since `take_peak_dbfs`
 
     def encode(self, packet: Packet[Any], ticks: int) -> Iterator[Packet[Any]]:
         """`ticks` is the run time of the packet's first sample."""
         for frame in self._decoder.decode(packet):
             self._follow(ticks)
-            self.meter.hear(frame)
+            self._note_peak(frame)
             frame.pts = self._samples
             frame.time_base = Fraction(1, self._rate)
             self._samples += frame.samples
@@ -76,6 +75,11 @@ class SoundEncoder:
             for resampled in self._resampler.resample(None):
                 yield from self._encoded(resampled)
             yield from self._encoded(None)
+
+    def take_peak_dbfs(self) -> float | None:
+        """Loudest sample since the last call, in dB of full scale; None where nothing came."""
+        peak, self.peak = self.peak, 0
+        return round(20 * math.log10(peak / 32768), 1) if peak else _SILENCE_DBFS
 
     def _follow(self, ticks: int) -> None:
         deviation = ticks - self._samples * ENCODED_RATE // self._rate
@@ -91,53 +95,11 @@ class SoundEncoder:
             packet.time_base = Fraction(1, ENCODED_RATE)
             yield packet
 
-
-class SoundMeter:
-    """How loud decoded sound is, second by second. One format for its life."""
-
-    def __init__(self) -> None:
-        self._levels: SoundLevels | None = None
-        self._resampler: AudioResampler | None = None
-        self._measured: list[Levels] = []
-        self._peak_dbfs = SILENCE_DBFS
-
-    def hear(self, frame: AudioFrame) -> None:
-        """Leaves the frame as it is."""
-        if self._levels is None:
-            plain = frame.format.name in ("s16", "s16p") and frame.layout.nb_channels == 1
-            if not plain or frame.sample_rate > _METER_RATE:
-                self._resampler = AudioResampler("s16", "mono", _METER_RATE)
-            self._levels = SoundLevels(_METER_RATE if self._resampler else frame.sample_rate)
-        for each in self._resampler.resample(frame) if self._resampler else (frame,):
-            self._measured += self._levels.feed(memoryview(each.planes[0])[: 2 * each.samples])
-
-    def take(self) -> list[Levels]:
-        """The seconds measured since the last call."""
-        measured, self._measured = self._measured, []
-        self._peak_dbfs = max([self._peak_dbfs, *(each.peak_dbfs for each in measured)])
-        return measured
-
-    def take_peak_dbfs(self) -> float:
-        """Loudest sample of the seconds that were taken since the last call, in dB of full scale."""
-        peak_dbfs, self._peak_dbfs = self._peak_dbfs, SILENCE_DBFS
-        return peak_dbfs
-
-
-class CopiedSoundMeter(SoundMeter):
-    """For sound that is kept as it comes: decoded to be measured, and for nothing else."""
-
-    def __init__(self, source: AudioStream) -> None:
-        super().__init__()
-        context = source.codec_context
-        decoder = av.CodecContext.create(context.name, "r")
-        decoder.extradata = context.extradata
-        self._decoder = decoder if isinstance(decoder, AudioCodecContext) else None
-
-    def hear_packet(self, packet: Packet[Any]) -> None:
-        """Leaves the packet as it is; one that cannot be decoded is not measured."""
-        with contextlib.suppress(av.FFmpegError):
-            for frame in self._decoder.decode(packet) if self._decoder else ():
-                self.hear(frame)
+    def _note_peak(self, frame: AudioFrame) -> None:
+        if frame.format.name in ("s16", "s16p"):
+            samples = array.array("h", bytes(frame.planes[0])[: 2 * frame.samples])
+            loudest = max(samples)
+            self.peak = max(self.peak, loudest, -min(samples))
 
 
 def _encoder() -> AudioCodecContext:

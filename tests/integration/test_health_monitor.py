@@ -20,10 +20,9 @@ import numpy as np
 import pytest
 
 from recorder.capture.health import HealthMonitor, HealthTerms
-from recorder.capture.health_process import HealthProcess, LookFailedError, UndecodableError
-from recorder.health_rules import Condition, HostFacts, Limits
+from recorder.capture.health_process import HealthProcess, LookFailedError, SoundCoding, UndecodableError
+from recorder.health_rules import Condition, HostFacts, Levels, Limits
 from recorder.instants import US_PER_SECOND
-from recorder.sound_levels import Levels
 from tests.integration import unit_sandbox
 from tests.processes import wait_for
 
@@ -150,6 +149,39 @@ def test_the_small_picture_is_blurred_unless_sharp_is_asked_for(process) -> None
         sizes[wished] = (len(jpeg), cv2.Laplacian(shown, cv2.CV_32F).var())
     assert sizes["sharp"][0] < 16_000
     assert sizes["blurred"][1] < sizes["sharp"][1] / 50
+
+
+def coded_tone(codec: str, rate: int, seconds: int) -> tuple[SoundCoding, list[bytes]]:
+    """Hum of -9 dBFS as a camera sends it."""
+    encoder = av.CodecContext.create(codec, "w")
+    encoder.sample_rate, encoder.layout, encoder.time_base = rate, "mono", Fraction(1, rate)
+    encoder.format = "fltp" if codec == "aac" else "s16"
+    encoder.open()
+    tone = 0.5 * np.sin(2 * np.pi * 50 * np.arange(rate * seconds) / rate)
+    samples = tone.astype(np.float32) if codec == "aac" else (tone * 32767).astype(np.int16)
+    step, packets = encoder.frame_size or rate // 25, []
+    for at in range(0, len(samples) - step + 1, step):
+        block = np.ascontiguousarray(samples[at : at + step]).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(block, format=encoder.format.name, layout="mono")
+        frame.sample_rate, frame.pts = rate, at
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    return SoundCoding(codec, rate, "mono", bytes(encoder.extradata or b"")), packets
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate"), [("pcm_alaw", 8000), ("pcm_mulaw", 8000), ("aac", 16_000), ("aac", 48_000)]
+)
+def test_coded_sound_is_heard(process, codec, rate) -> None:
+    coding, packets = coded_tone(codec, rate, 5)
+    half = len(packets) // 2
+    levels = process.hear("main", coding, packets[:half])
+    with pytest.raises(UndecodableError):
+        process.hear("door", replace(coding, codec="smell"), packets)
+    process.hear("door", coding, [b"this is no sound", b""])
+    levels += process.hear("main", coding, packets[half:])
+    assert len(levels) == 4 if codec == "aac" else 5
+    assert all(each.hum_dbfs == pytest.approx(-9, abs=0.5) for each in levels[1:])
+    assert all(each.hum_ratio > 0.98 for each in levels[1:])
 
 
 def test_the_process_ends_with_its_parent() -> None:

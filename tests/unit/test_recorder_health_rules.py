@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.health_rules import Condition, HealthRules, HostFacts, Limits, PictureFacts
+from recorder.health_rules import Condition, HealthRules, HostFacts, Levels, Limits, PictureFacts
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND
-from recorder.sound_levels import Levels
 
 LIMITS = Limits()
 # Of the thirty seconds until somebody can read it, the heartbeat takes five.

@@ -11,8 +11,8 @@ RATES = (8000, 11_025, 16_000, 44_100, 48_000)
 rng = np.random.default_rng(1)
 
 
-def pcm(signal) -> bytes:
-    return (np.clip(signal, -1, 1) * 32767).astype(np.int16).tobytes()
+def pcm(signal) -> np.ndarray:
+    return (np.clip(signal, -1, 1) * 32767).astype(np.int16)
 
 
 def measured(signal, rate):
@@ -48,7 +48,7 @@ def test_hum_of_the_mains_is_told_from_what_is_said_beside_it(rate, hz) -> None:
 def test_silence_is_silence_also_where_a_codec_has_no_zero() -> None:
     """A-law codes digital silence as 8 of 32768."""
     for constant in (0, 8, -8):
-        levels = SoundLevels(8000).feed(np.full(8000, constant, np.int16).tobytes())[0]
+        levels = SoundLevels(8000).feed(np.full(8000, constant, np.int16))[0]
         assert levels.rms_dbfs == -120.0
         assert levels.hum_ratio == 0.0
 
@@ -57,18 +57,23 @@ def test_silence_is_silence_also_where_a_codec_has_no_zero() -> None:
 def test_full_scale_is_clipping_in_every_codec(full) -> None:
     samples = np.zeros(8000, np.int16)
     samples[:80], samples[80:160] = full, -full
-    levels = SoundLevels(8000).feed(samples.tobytes())[0]
+    levels = SoundLevels(8000).feed(samples)[0]
     assert levels.clipped_share == pytest.approx(0.02)
     assert levels.peak_dbfs == pytest.approx(0, abs=0.2)
 
 
-@given(st.lists(st.integers(0, 5000), max_size=20), st.integers(1, 2))
-def test_blocks_of_any_length_make_the_same_seconds(lengths, channels) -> None:
-    signal = pcm(np.random.default_rng(7).normal(0, 0.1, sum(lengths) * channels))
-    whole = SoundLevels(4000, channels).feed(signal)
-    levels, out, at = SoundLevels(4000, channels), [], 0
+@given(st.lists(st.integers(0, 5000), max_size=20))
+def test_blocks_of_any_length_make_the_same_seconds(lengths) -> None:
+    signal = pcm(np.random.default_rng(7).normal(0, 0.1, sum(lengths)))
+    whole = SoundLevels(4000).feed(signal)
+    levels, out, at = SoundLevels(4000), [], 0
     for length in lengths:
-        out += levels.feed(signal[at : at + 2 * channels * length])
-        at += 2 * channels * length
+        out += levels.feed(signal[at : at + length])
+        at += length
     assert out == whole
     assert len(out) == sum(lengths) // 4000
+
+
+def test_floats_are_measured_as_integers_are() -> None:
+    signal = tone(16_000, 440, 0.5).astype(np.float32)
+    assert SoundLevels(16_000).feed(signal) == SoundLevels(16_000).feed(pcm(signal))

@@ -84,7 +84,7 @@ def test_flawed_sound_has_the_shape_of_the_usual_one(codec: AudioCodec) -> None:
 def test_each_sound_is_what_it_is_called() -> None:
     def levels(hear: Hear):
         pcm = (flawed_sound(hear, 8000, 2) * 32767).astype(np.int16)
-        return SoundLevels(8000).feed(pcm.tobytes())[1]
+        return SoundLevels(8000).feed(pcm)[1]
 
     well = levels(Hear.WELL)
     assert well.rms_dbfs > LIMITS.silent_dbfs[1]
