@@ -126,7 +126,8 @@ class Limits:
     # sends keyframes that rarely: three of them in a row, or two. The first picture of a frozen camera
     # still differs, so this is 8 + 8 + 8 s at worst, and the heartbeat's 5.
     picture_us: int = 8 * US_PER_SECOND
-    sound_us: int = 20 * US_PER_SECOND
+    # Sound comes in batches of two seconds: 1 + 2 s until a silent one is heard, 2 until it is looked at.
+    sound_us: int = 18 * US_PER_SECOND
     hum_us: int = 15 * US_PER_SECOND
     host_us: int = 10 * US_PER_SECOND
     # How long the contrary stands before a condition is over.

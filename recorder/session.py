@@ -32,6 +32,8 @@ from recorder.timeline import TrackTimeline
 _HOLD_US = 300_000
 # Cameras report every five seconds or so.
 _REPORT_WITHIN_US = 15_000_000
+# Sound goes to the room's health in batches: each costs two processes a wake-up.
+_HEARD_US = 2 * US_PER_SECOND
 _VIDEO_TICK_US = US_PER_SECOND / VIDEO_TIMESCALE
 _DEFAULT_FRAME_TICKS = 3600
 
@@ -215,7 +217,7 @@ class Session:
 
     def _let_hear(self, health: HealthMonitor, packet: Any, arrival_us: int) -> None:
         self._heard.append(bytes(packet))
-        if arrival_us - self._heard_from_us >= US_PER_SECOND:
+        if arrival_us - self._heard_from_us >= _HEARD_US:
             health.offer_coded_sound(self._source, self._coding, self._heard)
             self._heard, self._heard_from_us = [], arrival_us
 

@@ -27,10 +27,10 @@ from recorder.host_clock import monotonic_us, wall_minus_monotonic_us
 from recorder.instants import US_PER_SECOND
 from recorder.logging import get_logger
 
-_ROUND_S = 1.0
+_ROUND_S = 2.0
 # Keyframes come at whole seconds, more or less.
 _SLACK_US = 100_000
-# Sound of half a minute and of two cameras, if this thread should hang that long: half a megabyte.
+# Sound of a minute and of two cameras, if this thread should hang that long: a megabyte.
 _MAX_WAITING = 64
 
 
@@ -105,7 +105,7 @@ class HealthMonitor(threading.Thread):
         self._tell(self._hear, source, levels)
 
     def offer_coded_sound(self, source: str, coding: SoundCoding, packets: Sequence[bytes]) -> None:
-        """About a second of the source's sound as the camera sent it, in whole packets, in their order."""
+        """A second or two of the source's sound as the camera sent it, in whole packets, in their order."""
         self._tell(self._decode, source, (coding, packets))
 
     def offer_camera_clock(self, source: str, error_us: int) -> None:
