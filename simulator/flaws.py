@@ -22,7 +22,7 @@ _NOISE = 2
 _FROZEN_NUMBER = 10
 # Keyframes of looks that come five seconds apart must differ.
 _BLUR_LOOP_S = 7
-# A microphone input that is 14 dB too high, and one that lies beside a mains cable: -27 dBFS.
+# A microphone input that is 14 dB too high, and one that lies beside a mains cable: -28 dBFS.
 _CLIP_HZ, _CLIP_GAIN = 300, 5.0
 _HUM = ((50, 0.05), (100, 0.03))
 

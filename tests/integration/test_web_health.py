@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +87,8 @@ def scraped(client, **headers: str) -> dict[tuple[str, ...], float]:
 def test_every_condition_has_its_words() -> None:
     assert set(wording.CONDITIONS) == {each.value for each in Condition}
     assert not set(wording.CONDITIONS) & set(wording.CAUSES), "both are anchors of one page"
+    told = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    assert not [each for each in Condition if f"`{each}`" not in told], "and stands in the interface's guide"
 
 
 def test_a_condition_stands_on_the_board_below_what_does_not_record(client, agent) -> None:
