@@ -45,7 +45,7 @@ _STOP_SHIPPING_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """`segment_us`, `heartbeat_s` and `health` are what they are; only tests are in a greater hurry."""
+    """`segment_us` and `heartbeat_s` are what they are; only tests are in a greater hurry."""
 
     spool_dir: Path
     spool_limit_bytes: int

@@ -163,6 +163,8 @@ class SourceRecorder(threading.Thread):
         elif was_open and not window.is_wanted:
             self._link.want(wanted=False)
             self._end_session()
+            if self._health:
+                self._health.forget(self.source)
             self._ledger.note(window.last_end_us, GapCause.CLOCK_UNKNOWN, "margin of the clock's uncertainty")
         session = self._session
         if session and window.recordable:

@@ -112,6 +112,14 @@ class HealthMonitor(threading.Thread):
         """The camera's clock minus the host's, as sender reports or the camera itself tell it."""
         self._tell(self._rules.see_camera_clock, source, error_us)
 
+    def forget(self, source: str) -> None:
+        """Its window has closed: nothing of a picture is kept, and the process ends with the last source."""
+        with self._lock:
+            self._offered_us.pop(source, None)
+            self._waiting.pop(source, None)
+            self._pictures.pop(source, None)
+        self._wake.set()
+
     def _tell(self, step: Callable[..., None], source: str, value: object) -> None:
         if self._told.qsize() < _MAX_WAITING:
             self._told.put((step, source, value, monotonic_us()))
@@ -202,10 +210,11 @@ class HealthMonitor(threading.Thread):
         self._said.pop("picture not checked", None)
         self._rules.see_picture(source, facts, at_us)
         self._note(source, picture=asdict(facts))
-        if jpeg:
-            self._pictures[source] = Picture(at_us + wall_minus_monotonic_us(), jpeg, sharp)
-        else:
-            self._pictures.pop(source, None)
+        with self._lock:
+            if jpeg and source in self._offered_us:
+                self._pictures[source] = Picture(at_us + wall_minus_monotonic_us(), jpeg, sharp)
+            else:
+                self._pictures.pop(source, None)
 
     def _decode(self, source: str, sound: tuple[SoundCoding, Sequence[bytes]], at_us: int) -> None:
         # Pictures come with sound: without them no process is wanted.
@@ -230,11 +239,10 @@ class HealthMonitor(threading.Thread):
         self._sources = {**self._sources, source: {**self._sources.get(source, {}), **facts}}
 
     def _forget_stale(self, now_us: int) -> None:
-        """Outside the windows nothing of a picture is kept, and no process for it runs."""
+        """Without pictures nothing of them is kept, and no process for them runs."""
         for source, offered_us in list(self._offered_us.items()):
             if now_us - offered_us > self._stale_us:
-                self._offered_us.pop(source, None)
-                self._pictures.pop(source, None)
+                self.forget(source)
         self._sources = {
             source: facts
             for source, facts in self._sources.items()

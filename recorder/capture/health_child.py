@@ -45,6 +45,7 @@ _JPEG_WIDTH = 320
 _JPEG_QUALITY = 60
 # Levels need no more; where a wave is cut off, it is so at half the rate as well.
 _SOUND_RATE = 16_000
+_MIN_SOUND_RATE = 2000
 # A face that fills a quarter of the picture is a blot of four such widths.
 _BLUR_SIGMA = 10
 
@@ -119,6 +120,8 @@ class Ear:
     def __init__(self, sound: dict[str, Any]) -> None:
         """`sound` as in a request. Raises UndecodableError."""
         self.sound = sound
+        if sound["rate"] < _MIN_SOUND_RATE:
+            raise UndecodableError(f"{sound['rate']} samples a second are no sound")
         try:
             self._decoder = cast("AudioCodecContext", av.CodecContext.create(sound["codec"], "r"))
             self._decoder.sample_rate = sound["rate"]
@@ -133,7 +136,8 @@ class Ear:
 
     def hear(self, coded: bytes) -> list[Levels]:
         """A packet that cannot be decoded is not heard."""
-        with contextlib.suppress(av.FFmpegError):
+        # ValueError: the camera has changed the format in mid-stream, which ends its run soon.
+        with contextlib.suppress(av.FFmpegError, ValueError):
             return [
                 second
                 for frame in self._decoder.decode(av.Packet(coded))

@@ -177,6 +177,8 @@ def test_coded_sound_is_heard(process, codec, rate) -> None:
     levels = process.hear("main", coding, packets[:half])
     with pytest.raises(UndecodableError):
         process.hear("door", replace(coding, codec="smell"), packets)
+    with pytest.raises(UndecodableError):
+        process.hear("door", replace(coding, rate=0), packets)
     process.hear("door", coding, [b"this is no sound", b""])
     levels += process.hear("main", coding, packets[half:])
     assert len(levels) == 4 if codec == "aac" else 5
@@ -286,6 +288,18 @@ def test_without_pictures_no_process_runs_and_nothing_of_them_is_kept() -> None:
         wait_for(lambda: not running.on, 20, "nothing is told of pictures that are gone")
         assert running.monitor.picture("main") is None
         assert running.monitor.report()["sources"] == {}
+
+
+def test_at_the_end_of_the_window_the_picture_and_the_process_go_at_once() -> None:
+    one, two = coded("h264", scene(1), scene(2))
+    with Running() as running:
+        running.monitor.watch("main", 2**62)
+        running.until(Condition.PICTURE_FROZEN, two, one, one)
+        wait_for(lambda: running.monitor.picture("main"), 10, "a small picture")
+        running.monitor.forget("main")
+        assert running.monitor.picture("main") is None
+        wait_for(lambda: running.process.pid is None, 20, "the process has ended")
+        assert running.monitor.picture("main") is None
 
 
 def test_the_host_is_asked_and_a_defect_ends_nothing(capfd) -> None:
