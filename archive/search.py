@@ -202,9 +202,21 @@ def _join(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomCondition:
+    """What is wrong with a room that may well be recording, as its agent tells it. `source`: a camera or
+    microphone, empty for the room host.
+    """
+
+    condition: str
+    source: str
+    since_us: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoomState:
     """A room at a glance. `state` is decided from the last heartbeat and the windows, never guessed:
-    inside a window, silence of the agent is a fault.
+    inside a window, silence of the agent is a fault. What a silent agent last told is no condition any more.
     """
 
     room: str
@@ -218,6 +230,7 @@ class RoomState:
     next_window: Interval | None
     last_seen_us: int | None
     heartbeat: dict[str, Any]
+    conditions: tuple[RoomCondition, ...]
 
     def is_in_use(self, now_us: int) -> bool:
         """Whether somebody is heard in the room, by an agent that still reports."""
@@ -248,6 +261,7 @@ def room_states(session: Session, configurations: Configurations, now_us: int) -
         heartbeat: dict[str, Any] = json.loads(row.status) if row else {}
         seen_us = row.received_us if row else None
         state, since_us, cause = _judge(heartbeat, seen_us, window, now_us)
+        silent = seen_us is None or now_us - seen_us > SILENT_AFTER_US
         out.append(
             RoomState(
                 room=room.id,
@@ -261,9 +275,18 @@ def room_states(session: Session, configurations: Configurations, now_us: int) -
                 next_window=upcoming,
                 last_seen_us=seen_us,
                 heartbeat=heartbeat,
+                conditions=() if silent else _conditions(heartbeat),
             )
         )
     return out
+
+
+def _conditions(heartbeat: dict[str, Any]) -> tuple[RoomCondition, ...]:
+    """As checked when the heartbeat came in; agents of earlier versions tell none."""
+    told = (heartbeat.get("health") or {}).get("conditions", ())
+    return tuple(
+        RoomCondition(each["condition"], each["source"], each["since_us"], each["detail"]) for each in told
+    )
 
 
 def _judge(

@@ -13,17 +13,20 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from recorder.capture.camera import Address, CameraAddress
+from recorder.capture.health import HealthMonitor, HealthTerms
 from recorder.capture.onvif_address import OnvifAddress
 from recorder.configuration import ConfigurationStore
 from recorder.errors import ConfigurationError, ProtokolError
+from recorder.health_rules import HostFacts
 from recorder.heartbeat import HEARTBEAT_S, Heartbeat, report
 from recorder.host_boots import read_boots
 from recorder.host_clock import monotonic_us
+from recorder.host_facts import disk_free_bytes, temperature_c
 from recorder.host_watch import HostWatch
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from recorder.keyfile import AgentKey
@@ -61,6 +64,7 @@ class AgentOptions:
     segment_us: int = US_PER_MINUTE
     heartbeat_s: float = HEARTBEAT_S
     sound_environment: Mapping[str, str] | None = None
+    health: HealthTerms = field(default_factory=HealthTerms)
 
 
 class Part(Protocol):
@@ -128,6 +132,7 @@ class Agent:
         self._spool = Spool(options.spool_dir, key, limit_bytes=options.spool_limit_bytes)
         self._store = ConfigurationStore(options.spool_dir / "configuration.json", key)
         self._skews = Skews(options.spool_dir / "clocks.json")
+        self._health = HealthMonitor(self._host_facts, options.health)
         self._microphone: RoomMicrophone | None = None
         self._sources: dict[str, SourceRecorder] = {}
         self._open_sources(self._store.current)
@@ -161,6 +166,7 @@ class Agent:
 
     def run(self) -> None:
         """Raises AgentFailedError when a part of the agent died or hangs."""
+        self._health.start()
         for recorder in self._sources.values():
             recorder.start()
         self._shipper.start()
@@ -196,7 +202,7 @@ class Agent:
     def _document(self) -> dict[str, object]:
         statuses = {name: recorder.status for name, recorder in list(self._sources.items())}
         version = self._store.current.version
-        beat = report(statuses, self._spool, self._host.trust, version, now_us())
+        beat = report(statuses, self._spool, self._host.trust, version, now_us(), self._health.report())
         return beat | {"readiness": self._readiness.document()}
 
     def _hardware(self, configuration: RoomConfiguration) -> dict[str, SourceHardware]:
@@ -208,6 +214,18 @@ class Agent:
         if not addresses:
             addresses[SOUND_ALONE] = None
         return {name: SourceHardware(name, address, microphone) for name, address in addresses.items()}
+
+    def _host_facts(self) -> HostFacts:
+        trust, oldest_us = self._host.trust, self._spool.oldest_us
+        return HostFacts(
+            disk_free_bytes=disk_free_bytes(self._options.spool_dir),
+            spool_bytes=self._spool.bytes,
+            spool_limit_bytes=self._options.spool_limit_bytes,
+            spool_age_us=max(0, now_us() - oldest_us) if oldest_us else 0,
+            clock_uncertainty_us=trust.uncertainty_us,
+            clock_estimated=trust.estimated,
+            temperature_c=temperature_c(),
+        )
 
     def _open_sources(self, configuration: RoomConfiguration, *, restarted: bool = False) -> None:
         """Those that are not open yet. Raises ConfigurationError."""
@@ -232,6 +250,7 @@ class Agent:
             restarted=restarted,
             boots=self._boots,
             superseded_us=lambda: self._store.superseded_us,
+            health=self._health,
         )
         if self._microphone:
             self._microphone.add(recorder.hear)
@@ -278,6 +297,7 @@ class Agent:
         recorders = list(self._sources.values())
         self._heartbeat.stop()
         self._readiness.stop()
+        self._health.stop()
         for recorder in recorders:
             recorder.stop()
         for recorder in recorders:

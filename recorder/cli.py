@@ -41,6 +41,8 @@ def load_agent_key(settings: Settings, room: str) -> AgentKey:
 def agent_run(room: str, json_logs: bool) -> None:
     """Record ROOM (its id) in its working hours and ship the segments, until SIGTERM."""
     from recorder.agent import Agent, AgentOptions, share_one_heap  # noqa: PLC0415 only here
+    from recorder.capture.health import HealthTerms  # noqa: PLC0415 as above
+    from recorder.health_rules import Limits  # noqa: PLC0415 as above
 
     share_one_heap()
     configure_logging(json=json_logs)
@@ -50,6 +52,8 @@ def agent_run(room: str, json_logs: bool) -> None:
         spool_dir=settings.spool_dir(room),
         spool_limit_bytes=settings.spool_limit_bytes,
         secrets_dir=settings.camera_secrets_dir,
+        # A demo runs in whatever container it is given, and those have no time service of their own.
+        health=HealthTerms(Limits(clock_must_be_kept=not settings.demo)),
     )
     # From here on: what a start has begun is ended as cleanly as a recording.
     stopping = threading.Event()

@@ -25,8 +25,9 @@ def report(
     trust: ClockTrust,
     configuration_version: int,
     at_us: int,
+    health: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The heartbeat's document. The room is as its worst source is."""
+    """The heartbeat's document. The room is as its worst source is; `health` goes in as it is."""
     worst = min(
         statuses.values(),
         key=lambda status: ("fault", "recording", "closed").index(status.state),
@@ -57,6 +58,7 @@ def report(
         "spool": {"segments": spool.segments, "bytes": spool.bytes, "oldest_us": spool.oldest_us},
         "clock": {"uncertainty_us": trust.uncertainty_us, "estimated": trust.estimated},
         "configuration_version": configuration_version,
+        "health": health,
     }
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from recorder.alignment import Alignment
 from recorder.capture.camera import Opened
 from recorder.capture.decoding import codec_name, why_no_sound
+from recorder.capture.health import HealthMonitor
+from recorder.capture.health_process import SoundCoding
 from recorder.capture.muxer import VIDEO_TIMESCALE
 from recorder.capture.parameters import parameter_sets
 from recorder.capture.reordering import Reordering
@@ -30,6 +32,8 @@ from recorder.timeline import TrackTimeline
 _HOLD_US = 300_000
 # Cameras report every five seconds or so.
 _REPORT_WITHIN_US = 15_000_000
+# Sound goes to the room's health in batches: each costs two processes a wake-up.
+_HEARD_US = 2 * US_PER_SECOND
 _VIDEO_TICK_US = US_PER_SECOND / VIDEO_TIMESCALE
 _DEFAULT_FRAME_US = 40_000.0
 # About once a second: crystals part slowly.
@@ -64,6 +68,7 @@ class Session:
         has_microphone: bool,
         skew: float = 0.0,
         offset_us: int = 0,
+        health: HealthMonitor | None = None,
     ) -> None:
         """`offset_us` is added to the times of sound that is copied. Raises MediaError for a camera that
         offers no picture, or one that cannot be kept.
@@ -79,6 +84,8 @@ class Session:
         self._extradata = bytes(opened.video.codec_context.extradata or b"")
         self._recording = recording
         self._sound = sound
+        self._source = source
+        self._health = health
         self._log = get_logger(source=source)
         self._order = Reordering()
         self._video = _Track(opened.video.index, _VIDEO_TICK_US, TrackTimeline())
@@ -86,6 +93,9 @@ class Session:
         self._alignment = Alignment()
         self.clock = MediaClock(CAMERA, skew=skew)
         self._arrivals = PictureArrivals(self.clock)
+        self._coding: SoundCoding | None = None
+        self._heard: list[bytes] = []
+        self._heard_from_us = 0
         self._clock_jumps = 0
         self._held: list[tuple[Any, int]] | None = []
         self._observing = False
@@ -115,6 +125,8 @@ class Session:
         # A room with a microphone may turn from one to the other at any time, so all is encoded alike.
         if context.name == "aac" and context.extradata and not has_microphone:
             self._recording.copied = CopiedSound(audio, audio.time_base.denominator)
+            extradata = bytes(context.extradata)
+            self._coding = SoundCoding(context.name, context.sample_rate, context.layout.name, extradata)
             return None
         return MonoDecoder(audio)
 
@@ -185,7 +197,30 @@ class Session:
         duration_us = track.timeline.cadence_us or _DEFAULT_FRAME_US
         if self._order.depth:
             duration_us = (self._order.frame_ticks or 0) * _VIDEO_TICK_US or _DEFAULT_FRAME_US
+        if keyframe and self._recording.has_picture:
+            self._show(packet, arrival_us)
         self._recording.video(packet, host_us, pts - dts, duration_us, keyframe=keyframe)
+
+    def _show(self, packet: Any, arrival_us: int) -> None:
+        """What is recorded is shown to the room's health, now and then; what is not recorded is not."""
+        health = self._health
+        if health is None or not health.wants_keyframe(self._source, arrival_us):
+            return
+        in_band = parameter_sets(self._codec, packet)
+        picture = bytes(packet) if in_band else self._extradata + bytes(packet)
+        health.offer_keyframe(self._source, self._codec, picture)
+        reported = packet.get_sidedata("prft") if packet.has_sidedata("prft") else None
+        if reported is not None:
+            camera_us = int.from_bytes(bytes(reported)[:8], sys.byteorder, signed=True)
+            run = self._recording.run
+            if run:
+                health.offer_camera_clock(self._source, camera_us - arrival_us - run.wall_offset_us)
+
+    def _let_hear(self, health: HealthMonitor, coding: SoundCoding, packet: Any, arrival_us: int) -> None:
+        self._heard.append(bytes(packet))
+        if arrival_us - self._heard_from_us >= _HEARD_US:
+            health.offer_coded_sound(self._source, coding, self._heard)
+            self._heard, self._heard_from_us = [], arrival_us
 
     def _process_audio(self, track: _Track, packet: Any, arrival_us: int) -> None:
         pts = self._place(track, packet, arrival_us)
@@ -198,6 +233,8 @@ class Session:
         if self._recording.copied is None:
             self._sound.camera(packet, host_us)
             return
+        if self._health is not None and self._coding is not None and self._recording.run:
+            self._let_hear(self._health, self._coding, packet, arrival_us)
         duration_us = packet.duration * track.tick_us if packet.duration else track.timeline.cadence_us or 0.0
         self._recording.copy(packet, host_us + self.offset_us, duration_us)
 

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     )
     listen_host: str = Field("127.0.0.1", description="address of `protokol serve`")
     listen_port: int = Field(8000, ge=0, le=65535, description="port of `protokol serve`")
+    metrics_token: SecretStr | None = Field(
+        None, description="who asks for /metrics must bear it; default: only this host may ask"
+    )
     session_hours: int = Field(12, ge=1, le=24, description="how long a log-in of staff lasts")
     secure_cookies: bool = Field(
         True, description="off only where the pages are served without TLS on loopback"

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from recorder.capture.camera import Address, Burst, CameraLink, Event, Inbox, Lost, Opened, Overloaded
+from recorder.capture.health import HealthMonitor
 from recorder.capture.microphone_events import MicrophoneEvent, MicrophoneLost, SoundBlock
-from recorder.capture.sound import Pcm
+from recorder.capture.sound import ENCODED_RATE, Pcm
 from recorder.errors import ProtokolError
 from recorder.host_boots import BootEvent
 from recorder.host_clock import monotonic_us
@@ -31,6 +32,7 @@ from recorder.rooms import RoomConfiguration
 from recorder.run import MediaError
 from recorder.session import Session
 from recorder.skews import LEARNT_AFTER_US, Skews
+from recorder.sound_levels import SoundLevels
 from recorder.source_status import SourceStatus, StatusKeeper
 from recorder.spool import Spool
 from recorder.window import SourceWindow
@@ -85,6 +87,7 @@ class SourceRecorder(threading.Thread):
         restarted: bool = False,
         boots: Sequence[BootEvent] = (),
         superseded_us: Callable[[], int] | None = None,
+        health: HealthMonitor | None = None,
     ) -> None:
         """Recovers what a crash left. `restarted`: in the place of a recorder that was stopped.
 
@@ -100,6 +103,7 @@ class SourceRecorder(threading.Thread):
         self._configuration = configuration
         self._host = host
         self._skews = skews
+        self._health = health
         self._log = get_logger(source=self.source)
         chain = spool.chain(self.source)
         started_us = now_us()
@@ -116,6 +120,7 @@ class SourceRecorder(threading.Thread):
         self._session: Session | None = None
         self._sound: RoomSound | None = None
         self._heard = SoundQueue()
+        self._levels = SoundLevels(ENCODED_RATE)
         self._recording = self._new_recording(segment_us)
         self._fault: tuple[GapCause, str] | None = None
         self._disk_retry_us = 0
@@ -238,6 +243,8 @@ class SourceRecorder(threading.Thread):
             self._open_window(at_us)
         elif was_open and not window.is_wanted:
             self._close_window()
+            if self._health:
+                self._health.forget(self.source)
             self._ledger.note(window.last_end_us, GapCause.CLOCK_UNKNOWN, "margin of the clock's uncertainty")
             self._guarded(lambda: self._flush(at_us))
         if window.recordable:
@@ -287,6 +294,9 @@ class SourceRecorder(threading.Thread):
 
     def _take_sound(self, samples: Pcm, ticks: int, microphone: str) -> None:
         self._status.hear(samples)
+        if self._health and self._recording.run:
+            for levels in self._levels.feed(samples):
+                self._health.offer_sound(self.source, levels)
         self._recording.sound(samples, ticks, microphone)
 
     # --- events
@@ -317,6 +327,7 @@ class SourceRecorder(threading.Thread):
                 has_microphone=self.hardware.microphone is not None,
                 skew=self._skews.of(f"camera {self.hardware.address}"),
                 offset_us=self._configuration().room.av_offset_ms * 1000,
+                health=self._health,
             )
         except MediaError as error:
             self._log.error("camera unusable", reason=str(error))

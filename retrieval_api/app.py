@@ -21,6 +21,7 @@ from retrieval_api.routes import (
     health,
     ingest,
     marks,
+    metrics,
     notice,
     requests_api,
     resident,
@@ -32,6 +33,7 @@ from retrieval_api.routes import (
 _ROUTES = (
     ingest,
     health,
+    metrics,
     rooms,
     clips,
     marks,

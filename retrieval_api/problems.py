@@ -26,7 +26,7 @@ from retrieval_api.i18n import N_
 _log = get_logger()
 MEDIA_TYPE = "application/problem+json"
 # Programs live here; everything else is read by people.
-_PROGRAM_PATHS = ("/api/", "/ingest/", "/healthz", "/readyz", "/openapi.json", "/static/")
+_PROGRAM_PATHS = ("/api/", "/ingest/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/static/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from simulator import sound
+from simulator import flaws, sound
+from simulator.flaws import Hear
 from simulator.media import MediaError
 
 
@@ -90,7 +91,7 @@ class AudioLoop:
     codec_data: bytes = b""
 
 
-def make_audio(spec: AudioSpec) -> AudioLoop | None:
+def make_audio(spec: AudioSpec, hear: Hear = Hear.WELL) -> AudioLoop | None:
     """The loop of sound; None for no sound. Costs hundredths of a second; AAC of 44.1 kHz about two."""
     if spec.codec is AudioCodec.NONE:
         return None
@@ -101,7 +102,7 @@ def make_audio(spec: AudioSpec) -> AudioLoop | None:
     rate, unit = spec.rate or kind.rates[0], kind.unit_samples
     # The shortest loop of whole seconds and whole units.
     loop_s = unit // math.gcd(rate, unit)
-    loop = sound.beeps(rate, loop_s)
+    loop = flaws.flawed_sound(hear, rate, loop_s)
     run_in = _RUN_IN_UNITS * unit
     # What is decoded late is encoded early.
     early = np.roll(loop, -(kind.delay % unit))

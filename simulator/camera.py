@@ -14,10 +14,11 @@ from typing import Any
 import structlog
 
 from recorder.errors import ConfigurationError, ProtokolError
-from simulator import wire
+from simulator import flaws, wire
 from simulator.audio import AudioCodec, AudioLoop, AudioSpec, make_audio
 from simulator.faults import AUDIO, VIDEO, Faults, describe
 from simulator.feeder import Feed, Feeder, video_caps
+from simulator.flaws import Hear
 from simulator.gst import GLib, Gst, GstRtspServer
 from simulator.media import VideoCodec, VideoLoop, VideoSpec, load_video
 
@@ -49,7 +50,7 @@ class Equipment:
         self.threads = threads  # GstRtspServer.RTSPThreadPool
         self._media_dir = media_dir
         self._loops: dict[VideoSpec, VideoLoop] = {}
-        self._sounds: dict[AudioSpec, AudioLoop | None] = {}
+        self._sounds: dict[tuple[AudioSpec, Hear], AudioLoop | None] = {}
 
     def loop(self, spec: VideoSpec) -> VideoLoop:
         """From memory, from the cache or encoded now. Raises MediaError."""
@@ -57,11 +58,11 @@ class Equipment:
             self._loops[spec] = load_video(spec, self._media_dir)
         return self._loops[spec]
 
-    def sound(self, spec: AudioSpec) -> AudioLoop | None:
+    def sound(self, spec: AudioSpec, hear: Hear) -> AudioLoop | None:
         """From memory or made now; None for a camera without sound."""
-        if spec not in self._sounds:
-            self._sounds[spec] = make_audio(spec)
-        return self._sounds[spec]
+        if (spec, hear) not in self._sounds:
+            self._sounds[spec, hear] = make_audio(spec, hear)
+        return self._sounds[spec, hear]
 
 
 class Camera:
@@ -74,7 +75,7 @@ class Camera:
         room: str,
         port: int,
         video: VideoLoop,
-        audio: AudioLoop | None,
+        audio: AudioSpec,
         equipment: Equipment,
         credentials: Credentials | None = None,
     ) -> None:
@@ -85,7 +86,8 @@ class Camera:
         self.port = port
         self.faults = Faults(killed=True)
         self._video = self._usual_video = video
-        self._audio = audio
+        self._audio_spec = audio
+        self._audio = equipment.sound(audio, Hear.WELL)
         self._equipment = equipment
         self._listener = 0
         self._payloaders: dict[Feed, list[Any]] = {}
@@ -100,7 +102,9 @@ class Camera:
     def encode_for(self, faults: Faults) -> VideoLoop:
         """The loop that the camera shows in that state; may have to encode it, so not on the main loop."""
         width, height = faults.size or (self._usual_video.spec.width, self._usual_video.spec.height)
-        spec = replace(self._usual_video.spec, width=width, height=height)
+        usual = self._usual_video.spec
+        loop_s = flaws.loop_s(faults.look, usual.loop_s, usual.fps, usual.gop_frames)
+        spec = replace(usual, width=width, height=height, look=faults.look, loop_s=loop_s)
         return self._equipment.loop(spec)
 
     def enact(self, faults: Faults, video: VideoLoop) -> None:
@@ -111,6 +115,7 @@ class Camera:
             self._switch_on()
         starts_losing = faults.loss and not self.faults.loss
         self.faults, self._video = faults, video
+        self._audio = self._equipment.sound(self._audio_spec, faults.hear)
         if starts_losing:
             for payloaders in list(self._payloaders.values()):
                 self._lose(payloaders)
@@ -152,7 +157,7 @@ class Camera:
         element.get_by_name(VIDEO).set_caps(Gst.Caps.from_string(video_caps(self._video)))
         if self._audio is not None:
             element.get_by_name(AUDIO).set_caps(Gst.Caps.from_string(_audio_caps(self._audio)))
-        feed = Feed(element, lambda: self.faults, lambda: self._video, self._audio)
+        feed = Feed(element, lambda: self.faults, lambda: self._video, lambda: self._audio)
         payloaders = [element.get_by_name(f"pay{n}") for n in range(1 if self._audio is None else 2)]
 
         # They take the media as they get it: one that held it would keep it, and its sockets, for ever.

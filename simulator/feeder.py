@@ -46,21 +46,24 @@ class Feed:
         element: Any,
         faults: Callable[[], Faults],
         video: Callable[[], VideoLoop],
-        audio: AudioLoop | None,
+        audio: Callable[[], AudioLoop | None],
     ) -> None:
-        """`faults` and `video` are asked at every tick, from the feeder's thread."""
+        """What is callable is asked at every tick, from the feeder's thread. Loops of sound may differ in
+        what they hold and in nothing else.
+        """
         self._element = element
         self._faults = faults
         self._video = video
         self._audio = audio
         self._pictures: Any = element.get_by_name(VIDEO)
         self._sounds: Any = element.get_by_name(AUDIO)
-        tracks = {VIDEO: self._pictures} if audio is None else {VIDEO: self._pictures, AUDIO: self._sounds}
+        sounds = audio()
+        tracks = {VIDEO: self._pictures} if sounds is None else {VIDEO: self._pictures, AUDIO: self._sounds}
         self._unannounced = tracks
         self._base_ns: int | None = None
         self._loop = video()
         self._picture_schedule = _picture_schedule(self._loop)
-        self._sound_schedule = None if audio is None else _sound_schedule(audio)
+        self._sound_schedule = None if sounds is None else _sound_schedule(sounds)
         self._awaits_keyframe = False
 
     def restart(self) -> None:
@@ -79,13 +82,12 @@ class Feed:
         faults = self._faults()
         self._announce(faults, now_ns - zero_ns)
         self._push_pictures(now_ns, zero_ns, silent=faults.stalled or VIDEO in faults.dropped)
-        if self._audio is not None and self._sound_schedule is not None:
+        audio = self._audio()
+        if audio is not None and self._sound_schedule is not None:
             silent = faults.stalled or AUDIO in faults.dropped
             late_ns = round(faults.sound_late_ms * 1_000_000)
             # As if all of it had been later: the due, and the stamps.
-            self._push_sounds(
-                self._audio, self._sound_schedule, now_ns - late_ns, zero_ns - late_ns, silent=silent
-            )
+            self._push_sounds(audio, self._sound_schedule, now_ns - late_ns, zero_ns - late_ns, silent=silent)
 
     def _announce(self, faults: Faults, running_ns: int) -> None:
         """Tell the server that a track which is silent from the start is there, and that nothing comes.

@@ -23,7 +23,8 @@ import av
 import av.error
 
 from recorder.errors import ProtokolError
-from simulator import picture
+from simulator import flaws, picture
+from simulator.flaws import Look
 
 MAX_FRAMES = 1 << 16  # what the bar code can tell
 
@@ -55,6 +56,7 @@ class VideoSpec:
     loop_s: int = 60
     codec: VideoCodec = VideoCodec.H264
     open_gop: bool = False
+    look: Look = Look.WELL
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -139,13 +141,16 @@ def load_video(spec: VideoSpec, media_dir: Path) -> VideoLoop:
 
 def _cache_name(spec: VideoSpec) -> str:
     code = Path(picture.__file__).read_text("utf-8") + inspect.getsource(_encode)
+    if spec.look is not Look.WELL:
+        code += Path(flaws.__file__).read_text("utf-8")
     return f"{_parameters(spec)}{hashlib.sha256(code.encode()).hexdigest()[:10]}.mp4"
 
 
 def _parameters(spec: VideoSpec) -> str:
     gop = f"{'opengop' if spec.open_gop else 'gop'}{spec.gop_frames}"
+    flaw = "" if spec.look is Look.WELL else f"{spec.look}-"
     return (
-        f"{spec.codec}-{spec.width}x{spec.height}-{spec.fps}fps-{spec.bitrate_kbps}k-{gop}"
+        f"{flaw}{spec.codec}-{spec.width}x{spec.height}-{spec.fps}fps-{spec.bitrate_kbps}k-{gop}"
         f"-b{spec.b_frames}-{spec.loop_s}s-"
     )
 
@@ -171,7 +176,7 @@ def _encode_to(spec: VideoSpec, path: Path) -> None:
 
 
 def _encode(spec: VideoSpec, path: str) -> None:
-    painter = picture.Painter(spec.width, spec.height, spec.fps)
+    painter = flaws.FlawedPainter(spec.look, spec.width, spec.height, spec.fps)
     h265 = spec.codec is VideoCodec.H265
     # Constant rate, keyframes only where the GOP says: like a camera's encoder.
     params = (

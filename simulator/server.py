@@ -100,8 +100,8 @@ def _make_cameras(options: ServeOptions, feeder: Feeder) -> dict[str, Camera]:
     cameras = {}
     for room, port in options.rooms:
         sent = options.formats.get(room, options.usual)
-        video, audio = equipment.loop(sent.video), equipment.sound(sent.audio)
-        cameras[room] = Camera(room, port, video, audio, equipment, options.credentials)
+        video = equipment.loop(sent.video)
+        cameras[room] = Camera(room, port, video, sent.audio, equipment, options.credentials)
     return cameras
 
 

@@ -46,10 +46,16 @@ def board(
         "_board.html" if fragment else "board.html",
         faults=[state for state in states if state.state == "fault"],
         unready=[state for state in states if readiness.is_unready(state.room)],
-        others=[state for state in states if state.state != "fault" and not readiness.is_unready(state.room)],
+        # What needs a look stands first.
+        others=sorted(
+            (state for state in states if state.state != "fault" and not readiness.is_unready(state.room)),
+            key=lambda state: not state.conditions,
+        ),
+        warned=sum(bool(state.conditions) for state in states if state.state != "fault"),
         readiness=readiness,
         recording=sum(state.state == "recording" for state in states),
         cause_now=wording.cause_now,
+        condition_now=wording.condition_now,
         closing=[state for state in states if state.closes_while_in_use(now_us)],
         rooms_problem=rooms_problem,
         alerts=alerts,
@@ -63,6 +69,12 @@ def board(
 
 @router.get("/faults")
 def faults(request: Request, staff: AnyStaff) -> Response:
-    """What each cause of a gap means and what a person can do about it."""
+    """What each cause of a gap and each condition means, and what a person can do about it."""
     del staff
-    return pages.render(request, "faults.html", causes=wording.CAUSES, reasons=readiness_view.REASONS)
+    return pages.render(
+        request,
+        "faults.html",
+        causes=wording.CAUSES,
+        reasons=readiness_view.REASONS,
+        conditions=wording.CONDITIONS,
+    )

@@ -96,6 +96,21 @@ async def _receive(request: Request, upload: Upload) -> Answer:
         raise
 
 
+class RoomConditionTold(BaseModel):
+    condition: Annotated[str, Field(pattern="^[a-z_]{1,32}$")]
+    source: Annotated[str, Field(max_length=32)]
+    since_us: Annotated[int, Field(ge=0, lt=2**53)]
+    detail: Annotated[str, Field(max_length=200)]
+
+
+class RoomHealthTold(BaseModel):
+    """`recorder.capture.health` says what else is in it; that is kept as it comes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    conditions: Annotated[list[RoomConditionTold], Field(max_length=64)] = []
+
+
 class Heartbeat(BaseModel):
     """The agent's own account of itself; kept as it came, the last one only.
 
@@ -110,6 +125,7 @@ class Heartbeat(BaseModel):
     since_us: Annotated[int, Field(ge=0, lt=2**53)] | None = None
     cause: Annotated[str, Field(max_length=64)] | None = None
     detail: str | None = None
+    health: RoomHealthTold | None = None
 
 
 @router.post("/rooms/{room}/heartbeat")

@@ -84,6 +84,28 @@ def test_the_board_shows_faults_first_and_lives(page, site) -> None:
     expect(page.locator("#camera_stalled")).to_be_in_viewport()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_room_that_records_badly_is_not_overlooked(page, site, scheme) -> None:
+    page.emulate_media(color_scheme=scheme)
+    log_in(page, "operator")
+    conditions = [
+        {"condition": name, "source": source, "since_us": now_us() - US_PER_MINUTE, "detail": ""}
+        for name, source in (("picture_covered", "main"), ("sound_silent", "двері"), ("spool_old", ""))
+    ]
+    status = {"state": "recording", "since_us": now_us(), "health": {"conditions": conditions}}
+    with site.archive.database.transaction() as session:
+        session.merge(RoomStatus(room="108", received_us=now_us(), status=json.dumps(status)))
+    room = page.locator(".room.warned")
+    expect(room).to_contain_text("камера закрита", timeout=10_000)
+    expect(room).to_contain_text("ЗАПИС")
+    assert not violations(page)
+    assert_fits(page)
+    room.get_by_text("Що робити").first.click()
+    expect(page.locator("#picture_covered")).to_be_in_viewport()
+    assert not violations(page)
+    assert_fits(page)
+
+
 @desktop_only
 def test_a_board_that_lost_the_server_says_so(page) -> None:
     log_in(page, "operator")

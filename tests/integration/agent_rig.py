@@ -18,6 +18,7 @@ import av
 import numpy as np
 
 from recorder.agent import Agent, AgentOptions
+from recorder.capture.health import HealthTerms
 from simulator.picture import is_flash, read_frame_number
 from simulator.sound import beep_onsets
 from tests.integration.ingest_double import IngestDouble
@@ -34,6 +35,7 @@ def running_agent(
     limit_bytes: int = 10**9,
     secrets: Path | None = None,
     sound_environment: Mapping[str, str] | None = None,
+    health: HealthTerms | None = None,
 ) -> Iterator[Agent]:
     """The agent in this process, with short segments; stopped at the end, within its five seconds."""
     options = AgentOptions(
@@ -43,6 +45,7 @@ def running_agent(
         segment_us=SEGMENT_US,
         heartbeat_s=0.5,
         sound_environment=sound_environment,
+        health=health or HealthTerms(),
     )
     stopping = threading.Event()
     agent = Agent(ingest.agent_key(), options, stopping)

@@ -11,6 +11,8 @@ from recorder.source_status import SourceStatus
 from recorder.spool import Spool
 from tests.integration.ingest_double import IngestDouble, configuration
 
+HEALTH = {"conditions": []}
+
 
 @pytest.fixture
 def spool(tmp_path):
@@ -21,13 +23,17 @@ def spool(tmp_path):
 def test_the_room_is_as_its_worst_source_is(spool):
     fine = SourceStatus("recording", since_us=5, last_packet_us=9, fps=25.0, audio_peak_dbfs=-20.0)
     broken = SourceStatus("fault", "camera_stalled", "no picture", since_us=7)
-    document = report({"main": fine, "door": broken}, spool, ClockTrust(1000, estimated=False), 3, 10)
+    document = report({"main": fine, "door": broken}, spool, ClockTrust(1000, estimated=False), 3, 10, HEALTH)
     assert (document["state"], document["cause"], document["since_us"]) == ("fault", "camera_stalled", 7)
     assert document["sources"]["main"]["audio_peak_dbfs"] == -20.0
     assert document["configuration_version"] == 3
     assert document["spool"] == {"segments": 0, "bytes": 0, "oldest_us": None}
+    assert document["health"] == HEALTH
     json.dumps(document)
-    assert report({"main": fine}, spool, ClockTrust(1000, estimated=False), 3, 10)["state"] == "recording"
+    assert (
+        report({"main": fine}, spool, ClockTrust(1000, estimated=False), 3, 10, HEALTH)["state"]
+        == "recording"
+    )
 
 
 def test_the_hosts_clock_is_asked_and_steps_are_seen():

@@ -25,6 +25,8 @@ def test_faults_add_up_and_are_mended_one_by_one() -> None:
         clock_offset_s=-3600.5,
         loss=0.1,
     )
+    flawed = after("black", "blur", "hum")
+    assert describe(flawed) == "picture: blur, sound: hum", "one of each at a time"
     assert describe(broken) == "killed, stalled, no audio, 640x480, clock -3600.5 s, loss 0.1"
 
 
@@ -37,6 +39,8 @@ def test_faults_add_up_and_are_mended_one_by_one() -> None:
         ("clock 5", "clock 0"),
         ("loss 1", "loss 0"),
         ("sound-late 120.5", "sound-late 0"),
+        *((look, "see") for look in ("black", "freeze", "cover", "blur")),
+        *((sound, "hear") for sound in ("silence", "clip", "hum")),
     ],
 )
 def test_each_fault_is_undone_by_its_word(fault: str, mend: str) -> None:
