@@ -235,9 +235,26 @@ class RoomState:
     def is_in_use(self, now_us: int) -> bool:
         """Whether somebody is heard in the room, by an agent that still reports."""
         heard = self.last_seen_us is not None and now_us - self.last_seen_us <= SILENT_AFTER_US
+        return heard and any(each.get("in_use") is True for each in self._sources())
+
+    @property
+    def sync_ms(self) -> tuple[int, int] | None:
+        """How far sound is from picture (offset, uncertainty), of the source that may be furthest off; None
+        where nothing is recorded, or one of the two is missing.
+        """
+        if self.state != "recording":
+            return None
+        told = [each["sync"] for each in self._sources() if isinstance(each.get("sync"), dict)]
+        pairs = [(each.get("offset_us"), each.get("uncertainty_us")) for each in told]
+        known = [(a, b) for a, b in pairs if isinstance(a, int) and isinstance(b, int)]
+        worst = max(known, key=lambda pair: abs(pair[0]) + pair[1], default=None)
+        return (round(worst[0] / 1000), -(-worst[1] // 1000)) if worst else None
+
+    def _sources(self) -> list[dict[str, Any]]:
+        """What the agent tells of each source; nobody has checked it."""
         sources = self.heartbeat.get("sources")
         statuses = sources.values() if isinstance(sources, dict) else ()
-        return heard and any(isinstance(each, dict) and each.get("in_use") is True for each in statuses)
+        return [each for each in statuses if isinstance(each, dict)]
 
     def closes_while_in_use(self, now_us: int) -> bool:
         """Within ten minutes of a window's end, while somebody is heard."""

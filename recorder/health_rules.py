@@ -20,6 +20,8 @@ class Condition(StrEnum):
     PICTURE_FROZEN = "picture_frozen"
     PICTURE_BLURRED = "picture_blurred"
     PICTURE_UNCHECKED = "picture_unchecked"
+    SOUND_MISSING = "sound_missing"
+    MICROPHONE_REPLACED = "microphone_replaced"
     SOUND_SILENT = "sound_silent"
     SOUND_CLIPPING = "sound_clipping"
     SOUND_HUM = "sound_hum"
@@ -61,6 +63,14 @@ class Levels:
     clipped_share: float
     hum_dbfs: float
     hum_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingState:
+    """Of a source that records. `microphone_replaced`: the camera's sound stands in for the microphone's."""
+
+    sound_missing: bool
+    microphone_replaced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +255,13 @@ class HealthRules:
         if hum and levels.hum_ratio < limits.hum_ratio:
             hum = None
         self._see(Condition.SOUND_HUM, source, hum, at_us, f"{levels.hum_dbfs:.0f} dBFS", limits.hum_us)
+
+    def see_recording(self, source: str, state: RecordingState, at_us: int) -> None:
+        """What of the sound is recorded just now, while something is."""
+        limits = self._limits
+        self._see(Condition.SOUND_MISSING, source, state.sound_missing, at_us, "", limits.host_us)
+        replaced = state.microphone_replaced and not state.sound_missing
+        self._see(Condition.MICROPHONE_REPLACED, source, replaced, at_us, "", limits.host_us)
 
     def see_camera_clock(self, source: str, error_us: int, at_us: int) -> None:
         """`error_us`: the camera's clock minus the host's."""

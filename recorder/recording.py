@@ -62,6 +62,8 @@ class Recording:
         self._terms = terms
         self._alone = alone
         self._log = get_logger(source=source)
+        # When the latest sound that a run got was taken (CLOCK_MONOTONIC).
+        self.last_sound_us = 0
         self._roll = False
         self._run: Run | None = None
         # A run whose picture has ended and whose sound may still be on its way.
@@ -115,6 +117,7 @@ class Recording:
 
     def copy(self, packet: Any, host_us: int, duration_us: float) -> None:
         run, closing = self._run, self._closing
+        self.last_sound_us = host_us
         if closing:
             if run is None or host_us < run.first_host_us:
                 closing.copied(packet, host_us, duration_us)
@@ -162,6 +165,7 @@ class Recording:
             self._finish_closing()
         if run:
             run.sound(samples, ticks, microphone)
+            self.last_sound_us = ticks * US_PER_SECOND // ENCODED_RATE
 
     def flush(self) -> None:
         """Nothing of what came stays in memory, where a kill would lose it."""

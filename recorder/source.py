@@ -17,6 +17,7 @@ from recorder.capture.health import HealthMonitor
 from recorder.capture.microphone_events import MicrophoneEvent, MicrophoneLost, SoundBlock
 from recorder.capture.sound import ENCODED_RATE, Pcm
 from recorder.errors import ProtokolError
+from recorder.health_rules import RecordingState
 from recorder.host_boots import BootEvent
 from recorder.host_clock import monotonic_us
 from recorder.host_watch import MAX_UNCERTAINTY_US, HostWatch
@@ -27,7 +28,7 @@ from recorder.manifest import GapCause, SyncStatement, Track
 from recorder.partfile import DiskError
 from recorder.recording import Recording, RecordingTerms
 from recorder.recovery import Recovered, recover
-from recorder.room_sound import RoomSound, SoundQueue
+from recorder.room_sound import CAMERA_SOUND, RoomSound, SoundQueue
 from recorder.rooms import RoomConfiguration
 from recorder.run import MediaError
 from recorder.session import Session
@@ -42,6 +43,8 @@ _STALLED_US = US_PER_SECOND
 # The first packet after opening may wait for the camera's next keyframe.
 _FIRST_PACKET_US = 3 * US_PER_SECOND
 _DISK_RETRY_US = 5 * US_PER_SECOND
+# Sound comes within a second; a microphone's loss is noticed and made good within two.
+_SOUND_MISSING_US = 4 * US_PER_SECOND
 _UNUSABLE_PAUSE_S = 30.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _OF_THE_DISK = (GapCause.SPOOL_FULL, GapCause.DISK_ERROR)
@@ -464,6 +467,7 @@ class SourceRecorder(threading.Thread):
         records = recording.has_picture or (recording.run is not None and self.hardware.address is None)
         if records:
             self._fault = None
+            self._tell_health()
         state = "recording" if records else "fault" if self._window.contains(at_us) else "closed"
         self._status.update(
             at_us,
@@ -475,6 +479,15 @@ class SourceRecorder(threading.Thread):
             sync=self._sync(),
             clock_error_ms=self.hardware.address.clock_error_ms if self.hardware.address else None,
         )
+
+    def _tell_health(self) -> None:
+        if self._health is None or self._sound is None:
+            return
+        run = self._recording.run
+        sounded_us = max(self._recording.last_sound_us, run.first_host_us if run else 0)
+        missing = monotonic_us() - sounded_us > _SOUND_MISSING_US
+        replaced = self.hardware.microphone is not None and self._sound.using == CAMERA_SOUND
+        self._health.offer_recording(self.source, RecordingState(missing, replaced))
 
     def _shut_down(self) -> None:
         if self._link:

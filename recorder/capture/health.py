@@ -22,7 +22,16 @@ from recorder.capture.health_process import (
     SoundCoding,
     UndecodableError,
 )
-from recorder.health_rules import Active, Condition, HealthRules, HostFacts, Levels, Limits, PictureFacts
+from recorder.health_rules import (
+    Active,
+    Condition,
+    HealthRules,
+    HostFacts,
+    Levels,
+    Limits,
+    PictureFacts,
+    RecordingState,
+)
 from recorder.host_clock import monotonic_us, wall_minus_monotonic_us
 from recorder.instants import US_PER_SECOND
 from recorder.logging import get_logger
@@ -107,6 +116,10 @@ class HealthMonitor(threading.Thread):
     def offer_coded_sound(self, source: str, coding: SoundCoding, packets: Sequence[bytes]) -> None:
         """A second or two of the source's sound as the camera sent it, in whole packets, in their order."""
         self._tell(self._decode, source, (coding, packets))
+
+    def offer_recording(self, source: str, state: RecordingState) -> None:
+        """Each second or so, while the source records."""
+        self._tell(self._rules.see_recording, source, state)
 
     def offer_camera_clock(self, source: str, error_us: int) -> None:
         """The camera's clock minus the host's, as sender reports or the camera itself tell it."""

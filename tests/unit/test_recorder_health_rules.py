@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.health_rules import Condition, HealthRules, HostFacts, Levels, Limits, PictureFacts
+from recorder.health_rules import (
+    Condition,
+    HealthRules,
+    HostFacts,
+    Levels,
+    Limits,
+    PictureFacts,
+    RecordingState,
+)
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND
 
 LIMITS = Limits()
@@ -244,3 +252,21 @@ def test_thresholds_leave_room_between_them() -> None:
     assert all(worse > better for worse, better in rising)
     assert all(worse < better for worse, better in falling)
     assert all(a != b for a, b in itertools.pairwise(sorted(Condition)))
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (RecordingState(sound_missing=True, microphone_replaced=True), {Condition.SOUND_MISSING}),
+        (RecordingState(sound_missing=False, microphone_replaced=True), {Condition.MICROPHONE_REPLACED}),
+        (RecordingState(sound_missing=False, microphone_replaced=False), set()),
+    ],
+)
+def test_sound_that_is_missing_or_not_the_microphones_is_told_and_ends(state, told):
+    rules = HealthRules(LIMITS)
+    for second in range(25):
+        rules.see_recording("main", state, second * US_PER_SECOND)
+    assert {each.condition for each in rules.active(25 * US_PER_SECOND)} == told
+    for second in range(25, 35):
+        rules.see_recording("main", RecordingState(False, False), second * US_PER_SECOND)
+    assert rules.active(35 * US_PER_SECOND) == []
