@@ -71,6 +71,7 @@ class _Segment:
     muxer: Muxer
     start_us: int
     end_us: int = 0
+    picture_end_us: int = 0
     sound: list[list[int]] = field(default_factory=list)  # [start_us, end_us] of each unbroken piece
     last_video_ticks: int = -1
     last_audio_ticks: int = -1
@@ -235,7 +236,7 @@ class Run:
     def end_picture(self, end_us: int) -> None:
         """No more pictures come: what follows begins at `end_us` (UTC). Sound may still, until `finish`."""
         if self._current and self.has_picture:
-            self._close_current(end_us)
+            self._close_current(end_us, abuts=True)
 
     def finish(self, until_us: int | None = None) -> None:
         """Every segment is committed. `until_us` (UTC): what follows begins there."""
@@ -298,7 +299,7 @@ class Run:
             abuts = bool(action & Action.OPEN)
             if abuts and not self.has_picture:
                 abuts = utc_us - self._current.sound_end_us < SOUND_JOINT_US
-            self._close_current(utc_us if abuts else self._end_of(self._current))
+            self._close_current(utc_us if abuts else self._end_of(self._current), abuts=abuts)
         if action & Action.OPEN:
             self._current = self._begin_segment(utc_us)
         if action & Action.FINISH:
@@ -332,11 +333,14 @@ class Run:
         if self._current:
             self._current.part.note_switch(MicrophoneSwitch(at_us=at_us, microphone=microphone))
 
-    def _close_current(self, end_us: int) -> None:
+    def _close_current(self, end_us: int, *, abuts: bool = False) -> None:
+        """`abuts`: what follows begins at `end_us`, so the last picture is shown until then."""
         self._finish_previous()
         segment, self._current = self._current, None
         if segment:
             segment.end_us = min(max(end_us, segment.start_us + 1), segment.start_us + MAX_SEGMENT_US)
+            shown_us = segment.end_us if abuts else min(self._picture_end_us, segment.end_us)
+            segment.picture_end_us = max(shown_us, segment.start_us + 1)
             self._previous = segment
 
     def _finish_previous(self) -> None:
@@ -354,10 +358,7 @@ class Run:
         bounds = Interval(segment.start_us, segment.end_us)
         pieces = [Interval(start_us, end_us) for start_us, end_us in segment.sound]
         sound = [piece for each in pieces if (piece := each.intersection(bounds))]
-        picture_end_us = None
-        if self.has_picture:
-            # The picture of a segment that another one follows ends with it; else where it ended.
-            picture_end_us = max(min(self._picture_end_us, segment.end_us), segment.start_us + 1)
+        picture_end_us = (segment.picture_end_us or segment.end_us) if self.has_picture else None
         if self._current and self._current is not segment:
             # Sound that came before the keyframe that ends this segment lies here: it is not missing there.
             over = [[max(s, segment.end_us), e] for s, e in segment.sound if e > segment.end_us]

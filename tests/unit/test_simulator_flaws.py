@@ -10,8 +10,9 @@ import pytest
 from recorder.capture.health_child import measure
 from recorder.health_rules import Limits
 from recorder.sound_levels import SoundLevels
+from simulator.audio import AudioCodec, AudioSpec, make_audio
 from simulator.flaws import FlawedPainter, Hear, Look, flawed_sound, loop_s
-from simulator.media import AudioCodec, VideoSpec, load_video, make_audio
+from simulator.media import VideoSpec, load_video
 from simulator.picture import NoBarCodeError, read_frame_number
 
 LIMITS = Limits()
@@ -68,10 +69,10 @@ def test_flawed_loops_are_short_and_cached_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", [AudioCodec.ALAW, AudioCodec.MULAW, AudioCodec.AAC])
 def test_flawed_sound_has_the_shape_of_the_usual_one(codec: AudioCodec) -> None:
-    usual = make_audio(codec)
+    usual = make_audio(AudioSpec(codec))
     assert usual is not None
     for hear in Hear:
-        made = make_audio(codec, hear)
+        made = make_audio(AudioSpec(codec), hear)
         assert made is not None
         assert (made.rate, made.unit_samples, len(made.units)) == (
             8000 if codec != "aac" else 16_000,
