@@ -38,6 +38,15 @@ class Uncovered:
     interval: Interval
 
 
+@dataclass(frozen=True, slots=True)
+class _Footage:
+    """A segment, and how much sound it has by its manifest."""
+
+    interval: Interval
+    has_picture: bool
+    sound_us: int
+
+
 def uncovered(session: Session, configurations: Configurations) -> Iterator[Uncovered]:
     """By room, source, time and track. Purged days are not looked at: their records are gone."""
     rooms = session.scalars(select(Segment.room).union(select(Gap.room)))
@@ -46,8 +55,10 @@ def uncovered(session: Session, configurations: Configurations) -> Iterator[Unco
         if not horizons:
             continue
         zone = configurations.last_known(session, room).timezone
-        sources = {source for source, _ in horizons}
-        present = {source: _presence(session, configurations, room, source) for source in sources}
+        present = {
+            (source, track): _presence(session, configurations, room, source, track)
+            for source, track in horizons
+        }
         first_us = min(interval.start_us for interval in horizons.values())
         last_us = max(interval.end_us for interval in horizons.values())
         purged = _purged(session, room, zone)
@@ -65,16 +76,17 @@ def _of_day(
     room: str,
     windows: tuple[Interval, ...],
     horizons: Mapping[tuple[str, Track], Interval],
-    present: Mapping[str, tuple[Interval, ...]],
+    present: Mapping[tuple[str, Track], tuple[Interval, ...]],
 ) -> Iterator[Uncovered]:
     whole = Interval(windows[0].start_us, windows[-1].end_us)
     footage = _footage(session, room, whole)
     gaps = _gaps(session, room, whole)
     for (source, track), horizon in sorted(horizons.items()):
-        expected = intersect(intersect(windows, present[source]), [horizon])
+        expected = intersect(intersect(windows, present[source, track]), [horizon])
         segments = footage.get(source, [])
         told = gaps.get((source, track), [])
-        holes = subtract(expected, [*(interval for interval, _ in segments), *told])
+        shown = [each.interval for each in segments if each.has_picture or track is Track.AUDIO]
+        holes = subtract(expected, [*shown, *told])
         if track is Track.AUDIO:
             holes = merge([*holes, *_silent(segments, merge(told), expected)])
         for hole in holes:
@@ -82,11 +94,12 @@ def _of_day(
 
 
 def _silent(
-    segments: Iterable[tuple[Interval, int]], told: tuple[Interval, ...], expected: tuple[Interval, ...]
+    segments: Iterable[_Footage], told: tuple[Interval, ...], expected: tuple[Interval, ...]
 ) -> list[Interval]:
     """Segments that have less sound than they last, and no gap that says so."""
     silent: list[Interval] = []
-    for interval, sound_us in segments:
+    for footage in segments:
+        interval, sound_us = footage.interval, footage.sound_us
         if sound_us + _SOUND_TOLERANCE_US >= interval.duration_us:
             continue
         missing_us = sum(gap.duration_us for gap in intersect([interval], told))
@@ -96,15 +109,22 @@ def _silent(
 
 
 def _horizons(session: Session, room: str) -> dict[tuple[str, Track], Interval]:
-    """From the first record of each source to the newest one of each track."""
+    """From the first record of each source to the newest one of each track.
+
+    A segment without a picture settles the sound alone: the picture's gap is declared later.
+    """
     first: dict[str, int] = {}
     last: dict[tuple[str, Track], int] = {}
     segments = select(Segment.source, func.min(Segment.start_us), func.max(Segment.start_us))
     gaps = select(Gap.source, func.min(Gap.start_us), func.max(Gap.start_us), Gap.tracks)
-    rows = [
-        (*row, "video,audio")
-        for row in session.execute(segments.where(Segment.room == room).group_by(Segment.source))
-    ]
+    rows: list[tuple[str, int, int, str]] = []
+    for source, from_us, to_us in session.execute(
+        segments.where(Segment.room == room).group_by(Segment.source)
+    ):
+        rows.append((source, from_us, to_us, "audio"))
+        picture_us = _last_picture_us(session, room, source)
+        if picture_us is not None:
+            rows.append((source, from_us, picture_us, "video"))
     rows += session.execute(gaps.where(Gap.room == room).group_by(Gap.source, Gap.tracks))
     for source, from_us, to_us, tracks in rows:
         first[source] = min(first.get(source, _EVER), from_us)
@@ -117,14 +137,32 @@ def _horizons(session: Session, room: str) -> dict[tuple[str, Track], Interval]:
     }
 
 
+def _last_picture_us(session: Session, room: str, source: str) -> int | None:
+    """Start of the source's newest segment that has a picture."""
+    newest_first = (
+        select(Segment.start_us, SegmentManifestRow.encoded)
+        .join(SegmentManifestRow, SegmentManifestRow.segment_id == Segment.id)
+        .where(Segment.room == room, Segment.source == source)
+        .order_by(Segment.start_us.desc())
+    )
+    with session.execute(newest_first.execution_options(yield_per=100)) as rows:
+        for start_us, encoded in rows:
+            if any(track["track"] == Track.VIDEO for track in json.loads(encoded)["tracks"]):
+                return int(start_us)
+    return None
+
+
 def _presence(
-    session: Session, configurations: Configurations, room: str, source: str
+    session: Session, configurations: Configurations, room: str, source: str, track: Track
 ) -> tuple[Interval, ...]:
-    """When the rooms file in force named the source."""
+    """When the rooms file in force named the source, and it should have had the track."""
     return merge(
         period
         for period, rooms in configurations.history(session)
-        if any(each.id == room and source in {c.name for c in each.cameras} for each in rooms.rooms)
+        if any(
+            each.id == room and source in each.sources and (each.cameras or track is Track.AUDIO)
+            for each in rooms.rooms
+        )
     )
 
 
@@ -137,9 +175,9 @@ def _purged(session: Session, room: str, zone: str) -> list[Interval]:
     return [Interval(start_us, end_us) for start_us, end_us in midnights]
 
 
-def _footage(session: Session, room: str, whole: Interval) -> dict[str, list[tuple[Interval, int]]]:
-    """By source: each segment, and how much sound it has by its manifest."""
-    found: dict[str, list[tuple[Interval, int]]] = {}
+def _footage(session: Session, room: str, whole: Interval) -> dict[str, list[_Footage]]:
+    """By source."""
+    found: dict[str, list[_Footage]] = {}
     rows = session.execute(
         select(Segment.source, Segment.start_us, Segment.end_us, SegmentManifestRow.encoded)
         .join(SegmentManifestRow, SegmentManifestRow.segment_id == Segment.id)
@@ -150,12 +188,14 @@ def _footage(session: Session, room: str, whole: Interval) -> dict[str, list[tup
         )
     )
     for source, start_us, end_us, encoded in rows:
-        sound_us = sum(
-            track["duration_ticks"] * US_PER_SECOND // track["timescale"]
+        length_us = {
+            track["track"]: track["duration_ticks"] * US_PER_SECOND // track["timescale"]
             for track in json.loads(encoded)["tracks"]
-            if track["track"] == Track.AUDIO
+        }
+        footage = _Footage(
+            Interval(start_us, end_us), Track.VIDEO in length_us, length_us.get(Track.AUDIO, 0)
         )
-        found.setdefault(source, []).append((Interval(start_us, end_us), sound_us))
+        found.setdefault(source, []).append(footage)
     return found
 
 

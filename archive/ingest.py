@@ -118,7 +118,7 @@ class Ingest:
             )
         except ConfigurationError as error:
             return str(error)
-        if manifest.source not in {camera.name for camera in configuration.room.cameras}:
+        if manifest.source not in configuration.room.sources:
             return f"configuration {configuration.version} knows no source {manifest.source}"
         outside = subtract([manifest.interval], windows_between(configuration, manifest.interval))
         if outside:

@@ -24,11 +24,18 @@ _BENCHMARKS = {
 @click.argument("name", type=click.Choice(sorted(_BENCHMARKS)))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 @click.option("--write", is_flag=True, help="`faults` only: write docs/fault-matrix.md.")
-def main(name: str, as_json: bool, write: bool) -> None:
+@click.option(
+    "--e2e-seconds", type=float, help="`sync` only: of recording in real time; 0: none. Default 60."
+)
+def main(name: str, as_json: bool, write: bool, e2e_seconds: float | None) -> None:
     """Measure NAME side by side with its peer."""
     if write and name != "faults":
         raise click.UsageError("--write belongs to `faults`")
+    if e2e_seconds is not None and name != "sync":
+        raise click.UsageError("--e2e-seconds belongs to `sync`")
     options: dict[str, Any] = {"write": True} if write else {}
+    if e2e_seconds is not None:
+        options["e2e_seconds"] = e2e_seconds
     results = importlib.import_module(_BENCHMARKS[name]).run(**options)
     if as_json:
         click.echo(json.dumps(results, ensure_ascii=False))

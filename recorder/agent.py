@@ -34,7 +34,7 @@ from recorder.logging import bind, get_logger
 from recorder.manifest import GapCause
 from recorder.readiness_checker import ReadinessChecker
 from recorder.room_microphone import RoomMicrophone
-from recorder.rooms import Camera, RoomConfiguration
+from recorder.rooms import SOUND_ALONE, Camera, RoomConfiguration
 from recorder.sd_notify import notify
 from recorder.shipper import Shipper
 from recorder.skews import Skews
@@ -42,8 +42,6 @@ from recorder.source import SourceHardware, SourceRecorder
 from recorder.spool import Spool
 from recorder.uplink import Uplink
 
-# The source of a room without a camera.
-SOUND_ALONE = "main"
 _WATCH_S = 2.0
 # The recorder waits for the disk and the shipper for the server; longer than this nothing waits.
 _HUNG_US = 60 * US_PER_SECOND

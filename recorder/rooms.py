@@ -42,6 +42,9 @@ from recorder.rooms_fields import (
     Transport,
 )
 
+# The source of a room without a camera.
+SOUND_ALONE = "main"
+
 
 class Problem(NamedTuple):
     """`line` counts from 1; `key` reads like `rooms[2].cameras[0].url`, empty for the whole file."""
@@ -128,6 +131,11 @@ class Room(_Strict):
         if not self.cameras and self.microphone is None:
             raise ValueError("has neither a camera nor a microphone; give it one")
         return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What records and signs for the room: each camera, or the microphone alone."""
+        return tuple(camera.name for camera in self.cameras) or (SOUND_ALONE,)
 
 
 class CouncilName(_Strict):

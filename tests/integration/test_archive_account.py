@@ -57,6 +57,37 @@ def test_a_segment_without_sound_needs_a_gap_that_says_so(archive, agent):
     assert uncovered(archive) == []
 
 
+def of_sound(agent, start_us):
+    return agent.segment(start_us)[0].manifest.tracks[1:]
+
+
+def test_a_segment_of_sound_alone_needs_a_gap_of_the_picture_that_may_still_be_on_its_way(archive, agent):
+    sound = of_sound(FakeAgent(archive, "228-a"), T0)
+    agent.send(*agent.segment(T0))
+    agent.send(*agent.segment(T0 + 2 * SECOND, tracks=sound))
+    agent.send(*agent.segment(T0 + 4 * SECOND, tracks=sound))
+    assert uncovered(archive) == []
+    agent.send(*agent.segment(T0 + 6 * SECOND))
+    assert uncovered(archive) == [("room 108, main, video", 2, 6)]
+    agent.send(agent.gap(T0 + 2 * SECOND, T0 + 6 * SECOND, tracks=["video"]))
+    assert uncovered(archive) == []
+
+
+def test_a_room_without_a_camera_accounts_for_its_sound_alone(archive):
+    camera = 'cameras: [{name: main, url: "rtsp://127.0.0.1:9/108"}]'
+    with archive.database.transaction() as session:
+        text = ROOMS.replace(camera, "microphone: {device: table}")
+        archive.configurations.publish(session, text, "cli:0", T0 - 60 * SECOND)
+    agent = FakeAgent(archive)
+    sound = of_sound(FakeAgent(archive, "228-a"), T0)
+    for start_us in (T0, T0 + 2 * SECOND, T0 + 10 * SECOND):
+        sent = agent.send(*agent.segment(start_us, tracks=sound, configuration_version=2))
+        assert sent.outcome == "accepted", sent
+    assert uncovered(archive) == [("room 108, main, audio", 4, 10)]
+    agent.send(agent.gap(T0 + 4 * SECOND, T0 + 10 * SECOND, tracks=["audio"]))
+    assert uncovered(archive) == []
+
+
 def test_what_a_calendar_took_away_is_asked_of_nobody(archive, agent):
     """The windows are frozen as they were in force: closed from one publication to the next."""
     agent.send(*agent.segment(T0))
