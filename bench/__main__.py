@@ -25,7 +25,9 @@ _BENCHMARKS = {
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 @click.option("--write", is_flag=True, help="`faults` only: write docs/fault-matrix.md.")
 @click.option(
-    "--e2e-seconds", type=float, help="`sync` only: of recording in real time; 0: none. Default 60."
+    "--e2e-seconds",
+    type=click.FloatRange(min=0),
+    help="`sync` only: of recording in real time; 0: none. Default 60.",
 )
 def main(name: str, as_json: bool, write: bool, e2e_seconds: float | None) -> None:
     """Measure NAME side by side with its peer."""

@@ -1,8 +1,8 @@
 """How far sound and picture are apart over nine hours of simulated clocks, for each scenario, and in an
 exported clip that was recorded in real time (`e2e.py`).
 
-The nine hours have no media: the recorder's clocks and its sound loop, the resampler being its position. The constant part of
-every delay is left out, as calibration removes it.
+The nine hours have no media: the recorder's clocks and its sound loop, the resampler being its position. The
+constant part of every delay is left out, as calibration removes it.
 """
 
 from __future__ import annotations
