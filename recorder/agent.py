@@ -31,7 +31,7 @@ from recorder.host_watch import HostWatch
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from recorder.keyfile import AgentKey
 from recorder.logging import bind, get_logger
-from recorder.manifest import GapCause
+from recorder.manifest import MAX_MICROPHONE_CHARACTERS, GapCause
 from recorder.readiness_checker import ReadinessChecker
 from recorder.room_microphone import RoomMicrophone
 from recorder.rooms import SOUND_ALONE, Camera, RoomConfiguration
@@ -206,7 +206,7 @@ class Agent:
     def _hardware(self, configuration: RoomConfiguration) -> dict[str, SourceHardware]:
         """The room's sources by name. Raises ConfigurationError."""
         room = configuration.room
-        microphone = str(room.microphone.device) if room.microphone else None
+        microphone = str(room.microphone.device)[:MAX_MICROPHONE_CHARACTERS] if room.microphone else None
         secrets = self._options.secrets_dir
         addresses: dict[str, Address | None] = {c.name: camera_address(c, secrets) for c in room.cameras}
         if not addresses:
@@ -268,6 +268,9 @@ class Agent:
             if replaced or recorder.hardware != hardware.get(name):
                 recorder.stop(GapCause.RESTART)
                 recorder.join(_STOP_RECORDERS_S)
+                if recorder.is_alive():
+                    # Two that write one chain would fork it; a new process finds it as after a crash.
+                    raise AgentFailedError(f"{recorder.name} does not stop")
                 if microphone:
                     microphone.remove(name, recorder.hear)
                 del self._sources[name]

@@ -32,6 +32,8 @@ MAX_MANIFEST_BYTES = 16 * 1024
 MAX_SEGMENT_US = 120 * 1_000_000
 # A microphone is believed after a second, given up after most of one: about so often in two minutes.
 MAX_SWITCHES = 64
+# Names of sound devices may be longer; they are cut.
+MAX_MICROPHONE_CHARACTERS = 64
 
 _HEX64 = r"^[0-9a-f]{64}$"
 _ID = r"^[a-z0-9][a-z0-9-]{0,31}$"
@@ -97,7 +99,7 @@ class MicrophoneSwitch(_Strict):
     """From `at_us` on the segment's sound is that of another microphone."""
 
     at_us: _Exact
-    microphone: Annotated[str, Field(max_length=64)]
+    microphone: Annotated[str, Field(max_length=MAX_MICROPHONE_CHARACTERS)]
 
 
 class TrackStatement(_Strict):
@@ -158,7 +160,7 @@ class SegmentManifest(_Link):
     tracks: Annotated[list[TrackStatement], Field(min_length=1, max_length=2)]
     clock: ClockStatement
     av_offset_us: Annotated[int, Field(gt=-(2**31), lt=2**31)]
-    microphone: Annotated[str, Field(max_length=64)]
+    microphone: Annotated[str, Field(max_length=MAX_MICROPHONE_CHARACTERS)]
     switches: Annotated[list[MicrophoneSwitch], Field(max_length=MAX_SWITCHES)] = []
     sync: SyncStatement | None = None
     media_bytes: _Exact

@@ -197,7 +197,7 @@ class Recording:
         if old:
             self._finish_closing()
             self._closing = old
-            old.end_picture(start_us)
+            old.end_picture(start_us, host_us)
         window = terms.window()
         if window is None or not window.contains(start_us):
             self._finish_closing(host_us)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,8 +61,7 @@ class Picture:
 class CopiedSound:
     """The camera's AAC, kept as it comes."""
 
-    stream: Any
-    timescale: int
+    template: Template
 
 
 @dataclass(slots=True)
@@ -115,8 +114,8 @@ class Run:
         self._audio_template: Template | None = None
         self._audio_rate = ENCODED_RATE
         if copied:
-            self._audio_rate = copied.timescale
-            self._audio_template = Template(copied.stream.container, copied.stream, copied.timescale)
+            self._audio_rate = copied.template.timescale
+            self._audio_template = copied.template
         elif has_sound:
             self._encoder = SoundEncoder()
             self._audio_template = encoded_template()
@@ -230,20 +229,21 @@ class Run:
             return
         if microphone != self.microphone:
             self._switch(microphone, round((ticks + low) * _US_PER_SAMPLE) + self._offset_us)
-        for packet in encoder.feed(samples[low:high], ticks + low - self._origin_ticks):
-            self._deal_encoded(packet)
+        self._encode(encoder.feed(samples[low:high], ticks + low - self._origin_ticks))
 
-    def end_picture(self, end_us: int) -> None:
-        """No more pictures come: what follows begins at `end_us` (UTC). Sound may still, until `finish`."""
-        if self._current and self.has_picture:
+    def end_picture(self, end_us: int, host_us: int) -> None:
+        """No more pictures come: what follows begins at `end_us` (UTC), which is `host_us`. Sound from before
+        may still, until `finish`.
+        """
+        if self._current and isinstance(self._segmenter, Segmenter):
+            self._segmenter.end(host_us)
             self._close_current(end_us, abuts=True)
 
     def finish(self, until_us: int | None = None) -> None:
         """Every segment is committed. `until_us` (UTC): what follows begins there."""
         if self._encoder:
             encoder, self._encoder = self._encoder, None
-            for packet in encoder.finish():
-                self._deal_encoded(packet)
+            self._encode(encoder.finish())
         if self._current:
             end_us = self._end_of(self._current)
             self._close_current(end_us if until_us is None else min(end_us, until_us))
@@ -367,9 +367,15 @@ class Run:
         self._ledger.commit(Finished(segment.part, content, segment.end_us, picture_end_us, sound))
         self.end_us = segment.end_us
 
-    def _deal_encoded(self, packet: Any) -> None:
-        host_us = (packet.pts + self._origin_ticks) * _US_PER_SAMPLE
-        self._deal_audio(packet, host_us, packet.duration * _US_PER_SAMPLE)
+    def _encode(self, packets: Iterator[Any]) -> None:
+        try:
+            for packet in packets:
+                host_us = (packet.pts + self._origin_ticks) * _US_PER_SAMPLE
+                # The encoder's run-in lies before the run, where others may have recorded.
+                if host_us >= self.first_host_us:
+                    self._deal_audio(packet, host_us, packet.duration * _US_PER_SAMPLE)
+        except (av.FFmpegError, ValueError) as error:
+            raise MediaError(f"sound cannot be encoded: {error}") from error
 
     def _deal_audio(self, packet: Any, host_us: float, duration_us: float) -> None:
         utc_us = round(host_us + self._offset_us)
@@ -390,6 +396,7 @@ class Run:
 
 def _note_sound(pieces: list[list[int]], start_us: int, end_us: int) -> None:
     """Adds a packet; what a joint cannot hear is one piece."""
+    end_us = max(end_us, start_us + 1)  # a camera may say that its packet lasts no time
     if pieces and start_us - pieces[-1][1] < SOUND_JOINT_US:
         pieces[-1][1] = max(pieces[-1][1], end_us)
     else:

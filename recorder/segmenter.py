@@ -92,6 +92,10 @@ class Segmenter:
             return finish
         return finish | Action.KEEP
 
+    def end(self, media_us: float) -> int:
+        """Bits of Action. No more pictures come, what follows begins there; sound from before may still."""
+        return self._close(media_us)
+
     def _inside(self, utc_us: int, duration_us: float) -> bool:
         return self.window.start_us <= utc_us and utc_us + duration_us <= self.window.end_us
 

@@ -15,7 +15,7 @@ from recorder.capture.camera import Opened
 from recorder.capture.decoding import codec_name, why_no_sound
 from recorder.capture.health import HealthMonitor
 from recorder.capture.health_process import SoundCoding
-from recorder.capture.muxer import VIDEO_TIMESCALE
+from recorder.capture.muxer import VIDEO_TIMESCALE, sound_template
 from recorder.capture.parameters import parameter_sets
 from recorder.capture.reordering import Reordering
 from recorder.capture.sound import MonoDecoder
@@ -30,6 +30,13 @@ from recorder.timeline import TrackTimeline
 # While a camera is being opened its packets queue; after this the arrivals are real, so the least
 # late of them is known.
 _HOLD_US = 300_000
+# The second picture tells when the first one arrived; before, there is no clock. Who waits for longer is
+# given up by the recorder.
+_CLOCK_PICTURES = 2
+_HOLD_AT_MOST_US = 5 * US_PER_SECOND
+# Sound comes at once after it was taken, or is late; else its track's clock has nothing to do with the
+# picture's, and its times are nobody's.
+_SOUND_AHEAD_US = 2 * US_PER_SECOND
 # Cameras report every five seconds or so.
 _REPORT_WITHIN_US = 15_000_000
 # Sound goes to the room's health in batches: each costs two processes a wake-up.
@@ -124,7 +131,7 @@ class Session:
         context = audio.codec_context
         # A room with a microphone may turn from one to the other at any time, so all is encoded alike.
         if context.name == "aac" and context.extradata and not has_microphone:
-            self._recording.copied = CopiedSound(audio, audio.time_base.denominator)
+            self._recording.copied = CopiedSound(sound_template(audio, audio.time_base.denominator))
             extradata = bytes(context.extradata)
             self._coding = SoundCoding(context.name, context.sample_rate, context.layout.name, extradata)
             return None
@@ -156,8 +163,10 @@ class Session:
         held.append((packet, arrival_us))
         if arrival_us - held[0][1] < _HOLD_US:
             return
-        self._held = None
         pictures = [each for each, _ in held if each.stream_index == self._video.index]
+        if len(pictures) < _CLOCK_PICTURES and arrival_us - held[0][1] < _HOLD_AT_MOST_US:
+            return
+        self._held = None
         first_pts = self._order.learn([(each.pts, each.dts) for each in pictures])
         if pictures and pictures[0].pts is None:
             pictures[0].pts = first_pts
@@ -230,6 +239,8 @@ class Session:
         if not self.clock.started:
             return
         host_us = self.clock.host_us(pts * track.tick_us + self._alignment.sound_us) + self._bridge_us
+        if host_us > arrival_us + _SOUND_AHEAD_US:
+            return
         if self._recording.copied is None:
             self._sound.camera(packet, host_us)
             return

@@ -17,6 +17,8 @@ _WRITE_EVERY_US = 10 * US_PER_MINUTE
 # A clock that was watched for less has not told its skew yet.
 LEARNT_AFTER_US = 2 * US_PER_MINUTE
 _MAX_DEVICES = 100
+# No clock is that far off; NaN is not less than it either.
+_ABSURD = 0.05
 
 
 class Skews:
@@ -30,7 +32,9 @@ class Skews:
         self._log = get_logger()
         try:
             document = json.loads(path.read_bytes())
-            self._skews = {str(name): float(skew) for name, skew in document.items()}
+            self._skews = {
+                str(name): float(skew) for name, skew in document.items() if abs(float(skew)) < _ABSURD
+            }
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, AttributeError) as error:

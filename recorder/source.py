@@ -306,7 +306,10 @@ class SourceRecorder(threading.Thread):
 
     def _handle(self, item: Event, at_us: int) -> None:
         if isinstance(item, Opened):
-            self._begin_session(item, at_us)
+            try:
+                self._begin_session(item, at_us)
+            finally:
+                item.taken.set()
         elif isinstance(item, Overloaded):
             if self._session:
                 self._session.packets_dropped()

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import av
@@ -54,11 +54,16 @@ _REFUSED_PAUSE_S = (5.0, 300.0)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The camera sends. The streams live as long as `container`."""
+    """The camera sends. The streams live as long as `container` is open; of what was made of them only
+    decoders live on.
+
+    It is open until `taken` is set by the one who has looked at them, whatever the camera does meanwhile.
+    """
 
     container: InputContainer
     video: VideoStream | None
     audio: AudioStream | None
+    taken: threading.Event = field(default_factory=threading.Event, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,16 +304,20 @@ class CameraLink(threading.Thread):
     def _read_session(self) -> None:
         self._reading = True
         container = self._address.open()
+        opened: Opened | None = None
         try:
             streams = container.streams
             video = streams.video[0] if streams.video else None
             audio = streams.audio[0] if streams.audio else None
-            self._inbox.put(Opened(container, video, audio), monotonic_us())
+            opened = Opened(container, video, audio)
+            self._inbox.put(opened, monotonic_us())
             self._log.info("camera opened", tracks=[codec_name(s) for s in (video, audio) if s])
             self._last_error = ""
             self._read(container, video.index if video else -1)
         finally:
-            container.close()
+            # Else whoever drops it last closes it: reading a stream of a closed one is a crash.
+            if opened is None or opened.taken.is_set():
+                container.close()
 
     def _read(self, container: InputContainer, video_index: int) -> None:
         """Returns when the session is given up; raises CameraError when the camera ends it."""

@@ -6,6 +6,7 @@ heard. It is fed with sound that lies on the run's line already; see `resampler.
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections import deque
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ _BIT_RATE = 64_000
 # A hole shorter than this is filled with silence; a longer one is a hole in the recording as well.
 _HOLE_TICKS = ENCODED_RATE * 60 // 1000
 
+# Decoders may pass full scale a little.
+_LOUDEST = 4.0
+
 Pcm = NDArray[np.float32]  # mono, full scale is 1.0
 
 
@@ -39,14 +43,29 @@ class MonoDecoder:
     def __init__(self, source: AudioStream) -> None:
         """For a stream that `why_no_sound` has nothing against."""
         self._decoder = SoundDecoder(source)
-        self.rate = self._decoder.sample_rate
-        self._mono = AudioResampler("flt", "mono", self.rate)
+        # No more is kept, and the way to the run's line takes no more.
+        self.rate = min(self._decoder.sample_rate, ENCODED_RATE)
+        self._mono = self._new_mono()
+        self._form: tuple[str, str, int] | None = None
 
     def decode(self, packet: Packet[Any]) -> Pcm:
-        """All samples of the packet; none for one that is damaged."""
-        frames = self._decoder.decode(packet)
-        parts = [mono.to_ndarray().reshape(-1) for frame in frames for mono in self._mono.resample(frame)]
-        return np.concatenate(parts).astype(np.float32, copy=False) if parts else np.zeros(0, np.float32)
+        """All samples of the packet, finite; none for one that is damaged."""
+        parts = []
+        for frame in self._decoder.decode(packet):
+            form = frame.format.name, frame.layout.name, frame.sample_rate
+            if form != self._form:
+                # An AAC decoder learns on its way that there is twice the rate, or a second channel.
+                self._form, self._mono = form, self._new_mono()
+            with contextlib.suppress(av.FFmpegError, ValueError):
+                parts += [mono.to_ndarray().reshape(-1) for mono in self._mono.resample(frame)]
+        if not parts:
+            return np.zeros(0, np.float32)
+        samples = np.concatenate(parts).astype(np.float32, copy=False)
+        # What damaged floats decode to would be refused by the encoder.
+        return np.clip(np.nan_to_num(samples, nan=0.0), -_LOUDEST, _LOUDEST)
+
+    def _new_mono(self) -> AudioResampler:
+        return AudioResampler("flt", "mono", self.rate)
 
 
 class SoundEncoder:
