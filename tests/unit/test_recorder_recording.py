@@ -37,6 +37,7 @@ T0 = 1_795_161_600 * S
 M0 = 1000 * S
 FRAME_US = 40_000
 BLOCK = ENCODED_RATE // 50
+HOUR = Interval(T0, T0 + 3600 * S)
 # A frame of AAC, and what rounding to microseconds does.
 FRAME_OF_SOUND_US = 1024 * S // ENCODED_RATE + 5
 
@@ -53,7 +54,7 @@ def coded():
 class Rig:
     """A recording on a real ledger and spool; `at_us` is CLOCK_MONOTONIC since M0."""
 
-    def __init__(self, root, *, window=Interval(T0, T0 + 3600 * S), alone=True):
+    def __init__(self, root, *, window=HOUR, alone=True):
         self.spool = Spool(root, AGENT_KEY, limit_bytes=10**9)
         self.ledger = Ledger(self.spool, self.spool.chain("main"), lambda: CONFIGURATION, T0)
         terms = RecordingTerms(
@@ -119,13 +120,10 @@ def play(rig, events):
 
 def media(rig, seconds, *, picture_late_us=60_000, sound_late_us=120_000, without=(0, 0)):
     """Everything of so many seconds; no pictures between these two instants."""
-    out = []
-    for at_us in range(0, seconds * S, FRAME_US):
-        if not without[0] <= at_us < without[1]:
-            out.append((at_us + picture_late_us, functools.partial(rig.picture, at_us)))
-    for at_us in range(0, seconds * S, BLOCK * S // ENCODED_RATE):
-        out.append((at_us + sound_late_us, functools.partial(rig.sound, at_us)))
-    return out
+    shown = [at for at in range(0, seconds * S, FRAME_US) if not without[0] <= at < without[1]]
+    heard = range(0, seconds * S, BLOCK * S // ENCODED_RATE)
+    out = [(at + picture_late_us, functools.partial(rig.picture, at)) for at in shown]
+    return out + [(at + sound_late_us, functools.partial(rig.sound, at)) for at in heard]
 
 
 def holes(intervals):
