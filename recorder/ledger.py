@@ -142,7 +142,7 @@ class Ledger:
         self._settle(dict.fromkeys(self._tracks, now_us))
 
     def _begin_at_change(self, now_us: int) -> None:
-        """A source, or a track of one, that a change has brought in, or back, is accounted for from the change on."""
+        """A source or a track that a change has brought in, or back, is accounted for from the change on."""
         since_us = now_us if self._superseded_us is None else min(self._superseded_us(), now_us)
         known = self._chain.covered
         self._coverage.go_back({track: since_us for track in self._tracks if track not in known})

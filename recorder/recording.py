@@ -96,6 +96,9 @@ class Recording:
     def keyframe(self, picture: Callable[[], Picture], host_us: int, *, changed: bool) -> None:
         """Before `video` of a keyframe: begins a run where one is due. `changed`: another stream follows."""
         if changed or self._roll or not self.has_picture:
+            if not self.has_picture and self._ended_us:
+                # The camera was away for less than sound waits: what was heard meanwhile belongs before.
+                self._deal_alone(host_us * ENCODED_RATE // US_PER_SECOND)
             self._roll = False
             self._begin(host_us, picture)
 
@@ -242,7 +245,8 @@ class Recording:
         if next_host_us is None and self._run:
             next_host_us = self._run.first_host_us
         closing.finish(None if next_host_us is None else next_host_us + closing.wall_offset_us)
-        self._ended_us = closing.end_us - closing.wall_offset_us
+        if closing.end_us:
+            self._ended_us = closing.end_us - closing.wall_offset_us
 
     def _sync_statement(self) -> SyncStatement | None:
         return self.sync()

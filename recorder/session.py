@@ -131,7 +131,9 @@ class Session:
         context = audio.codec_context
         # A room with a microphone may turn from one to the other at any time, so all is encoded alike.
         if context.name == "aac" and context.extradata and not has_microphone:
-            self._recording.copied = CopiedSound(sound_template(audio, audio.time_base.denominator))
+            self._recording.copied = CopiedSound(
+                sound_template(opened.container, audio, audio.time_base.denominator)
+            )
             extradata = bytes(context.extradata)
             self._coding = SoundCoding(context.name, context.sample_rate, context.layout.name, extradata)
             return None

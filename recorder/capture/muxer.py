@@ -109,13 +109,13 @@ def head(video: Template | None, audio: Template | None) -> bytes:
     return sink.data
 
 
-def sound_template(stream: AudioStream, timescale: int) -> Template:
+def sound_template(source: InputContainer, stream: AudioStream, timescale: int) -> Template:
     """Of the camera's sound as it comes, on its own: the connection may be closed before the run ends.
 
     Raises UnsupportedMediaError.
     """
     try:
-        file = io.BytesIO(head(None, Template(stream.container, stream, timescale)))
+        file = io.BytesIO(head(None, Template(source, stream, timescale)))
         container = av.open(file, "r", format="mp4")
     except (av.FFmpegError, ValueError, OSError) as error:
         raise UnsupportedMediaError(f"the camera's sound cannot be kept as it is: {error}") from error

@@ -1,0 +1,269 @@
+"""Pictures and sound on their way into runs: nothing lost, doubled or outside the window at a joint."""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import shutil
+import tempfile
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recorder.capture.camera import Opened
+from recorder.capture.muxer import head, sound_template
+from recorder.capture.sound import ENCODED_RATE
+from recorder.chain import read_manifest
+from recorder.intervals import Interval
+from recorder.ledger import Ledger
+from recorder.manifest import SegmentManifest, Track
+from recorder.recording import Recording, RecordingTerms
+from recorder.room_sound import RoomSound
+from recorder.run import CopiedSound, MediaError, Picture
+from recorder.session import Session
+from recorder.spool import Spool
+from tests.agent_media import Bytes, mux, pictures, sounds
+from tests.integration.ingest_double import IngestDouble, configuration
+
+S = 1_000_000
+# 20 November 2026, 10:00 in Kyiv.
+T0 = 1_795_161_600 * S
+# CLOCK_MONOTONIC then.
+M0 = 1000 * S
+FRAME_US = 40_000
+BLOCK = ENCODED_RATE // 50
+HOUR = Interval(T0, T0 + 3600 * S)
+# A frame of AAC, and what rounding to microseconds does.
+FRAME_OF_SOUND_US = 1024 * S // ENCODED_RATE + 5
+
+
+CONFIGURATION = configuration("rtsp://127.0.0.1:9/")
+AGENT_KEY = IngestDouble(Path(), CONFIGURATION, port=9).agent_key()
+
+
+@functools.cache
+def coded():
+    return pictures(1)
+
+
+class Rig:
+    """A recording on a real ledger and spool; `at_us` is CLOCK_MONOTONIC since M0."""
+
+    def __init__(self, root, *, window=HOUR, alone=True):
+        self.spool = Spool(root, AGENT_KEY, limit_bytes=10**9)
+        self.ledger = Ledger(self.spool, self.spool.chain("main"), lambda: CONFIGURATION, T0)
+        terms = RecordingTerms(
+            configuration_version=lambda: 1,
+            av_offset_us=lambda: 0,
+            segment_us=4 * S,
+            window=lambda: window,
+            clock_trust=lambda: (0, False),
+            wall_offset_us=lambda: T0 - M0,
+            may_record=lambda: None,
+        )
+        self.recording = Recording(self.ledger, terms, "main", alone=alone)
+        self.recording.microphone = "mic"
+
+    def picture(self, at_us):
+        number = at_us // FRAME_US
+        packet = coded()[number % len(coded())]
+        host_us = M0 + at_us
+        if packet.is_keyframe:
+            self.recording.keyframe(lambda: _picture(packet), host_us, changed=False)
+        self.recording.video(packet, host_us, 0, FRAME_US, keyframe=packet.is_keyframe)
+
+    def sound(self, at_us):
+        samples = np.full(BLOCK, 0.1, np.float32)
+        self.recording.sound(samples, (M0 + at_us) * ENCODED_RATE // S, "mic")
+
+    def segments(self):
+        manifests = [read_manifest(entry.path).manifest for entry in self.spool.entries()]
+        return [each for each in manifests if isinstance(each, SegmentManifest)]
+
+    def heard(self):
+        """Where each file has its sound, in the order of time, in µs since T0."""
+        return sorted(_track(segment, Track.AUDIO) for segment in self.segments() if _has_sound(segment))
+
+    def seen(self):
+        return sorted(
+            _track(segment, Track.VIDEO) for segment in self.segments() if segment.tracks[0].track == "video"
+        )
+
+
+def _picture(packet):
+    return Picture("h264", bytes(packet))
+
+
+def _has_sound(segment):
+    return segment.tracks[-1].track == "audio"
+
+
+def _track(segment, track):
+    """Media of both tracks lie on one line; a segment begins with the first of its leading track."""
+    lead = segment.tracks[0]
+    zero_us = segment.start_us - lead.start_ticks * S / lead.timescale
+    (stated,) = [each for each in segment.tracks if each.track == track.value]
+    start_us = zero_us + stated.start_ticks * S / stated.timescale
+    return start_us - T0, start_us + stated.duration_ticks * S / stated.timescale - T0
+
+
+def play(rig, events):
+    """`events`: (when it comes, what to do)."""
+    for _, step in sorted(events, key=lambda each: each[0]):
+        step()
+
+
+def media(rig, seconds, *, picture_late_us=60_000, sound_late_us=120_000, without=(0, 0)):
+    """Everything of so many seconds; no pictures between these two instants."""
+    shown = [at for at in range(0, seconds * S, FRAME_US) if not without[0] <= at < without[1]]
+    heard = range(0, seconds * S, BLOCK * S // ENCODED_RATE)
+    out = [(at + picture_late_us, functools.partial(rig.picture, at)) for at in shown]
+    return out + [(at + sound_late_us, functools.partial(rig.sound, at)) for at in heard]
+
+
+def holes(intervals):
+    return [after[0] - before[1] for before, after in itertools.pairwise(intervals)]
+
+
+@pytest.fixture
+def root():
+    path = tempfile.mkdtemp()
+    yield Path(path)
+    shutil.rmtree(path)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    sound_late_us=st.integers(0, 1_200_000),
+    picture_late_us=st.integers(0, 900_000),
+    rolls=st.lists(st.integers(0, 7_000_000), max_size=3),
+)
+def test_sound_goes_on_over_every_change_of_run(sound_late_us, picture_late_us, rolls):
+    """Sound that comes after the keyframe of the next run was lost once."""
+    with tempfile.TemporaryDirectory() as root:
+        rig = Rig(Path(root))
+        events = media(rig, 8, picture_late_us=picture_late_us, sound_late_us=sound_late_us)
+        play(rig, events + [(at_us, rig.recording.roll) for at_us in rolls])
+        rig.recording.end()
+        heard, seen = rig.heard(), rig.seen()
+    assert -1000 < seen[0][0] < 1000
+    assert seen[-1][1] > 8 * S - 1000
+    assert max(holes(seen), default=0) < 1000
+    # What was recorded before the first keyframe came is a run of its own at most.
+    late_us = max(0, picture_late_us - sound_late_us)
+    assert heard[0][0] < late_us + FRAME_OF_SOUND_US
+    assert heard[-1][1] > 8 * S - FRAME_OF_SOUND_US
+    assert all(-2 * FRAME_OF_SOUND_US < hole < FRAME_OF_SOUND_US for hole in holes(heard))
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    gone_us=st.integers(1_000_000, 4_000_000),
+    for_us=st.integers(2_000_000, 6_000_000),
+    sound_late_us=st.integers(0, 700_000),
+)
+def test_sound_goes_on_without_the_camera(gone_us, for_us, sound_late_us):
+    with tempfile.TemporaryDirectory() as root:
+        rig = Rig(Path(root))
+        events = media(rig, 12, sound_late_us=sound_late_us, without=(gone_us, gone_us + for_us))
+        play(rig, [*events, (gone_us + S, rig.recording.picture_ended)])
+        rig.recording.end()
+        heard, segments = rig.heard(), sorted(rig.segments(), key=lambda each: each.start_us)
+    assert len({segment.run for segment in segments}) == 3  # though it waits, if the camera is back soon
+    assert all(-2 * FRAME_OF_SOUND_US < hole < FRAME_OF_SOUND_US for hole in holes(heard))
+    # No two runs claim an instant.
+    for before, after in itertools.pairwise(segments):
+        assert before.end_us <= after.start_us
+
+
+@settings(max_examples=8, deadline=None)
+@given(start_us=st.integers(0, 3_000_000), length_us=st.integers(500_000, 4_000_000), camera=st.booleans())
+def test_nothing_outside_the_window(start_us, length_us, camera):
+    with tempfile.TemporaryDirectory() as root:
+        rig = Rig(Path(root), window=Interval(T0 + start_us, T0 + start_us + length_us))
+        play(rig, media(rig, 8, without=(0, 0) if camera else (0, 8 * S)))
+        rig.recording.end()
+        segments = rig.segments()
+        tracks = rig.heard() + rig.seen()
+    assert all(s.start_us >= T0 + start_us for s in segments)
+    assert all(s.end_us <= T0 + start_us + length_us for s in segments)
+    for began_us, ended_us in tracks:
+        assert began_us >= start_us - 1
+        assert ended_us <= start_us + length_us + FRAME_US  # a picture's duration is not content
+
+
+def test_a_run_of_sound_alone_begins_with_its_first_sample(root):
+    """It began with the encoder's run-in, 21 ms before, where the run before may have ended."""
+    rig = Rig(root)
+    play(rig, media(rig, 5, without=(0, 5 * S)))
+    rig.recording.end()
+    assert 0 <= rig.segments()[0].start_us - T0 < 100
+
+
+def test_sound_that_no_encoder_takes_ends_the_run_not_the_recorder(root):
+    rig = Rig(root)
+    play(rig, media(rig, 1))
+    with pytest.raises(MediaError, match="cannot be encoded"):
+        rig.recording.sound(np.full(ENCODED_RATE, np.nan, np.float32), (M0 + S) * ENCODED_RATE // S, "mic")
+    rig.recording.fail(MediaError("sound cannot be encoded"))
+    assert rig.segments()
+
+
+def test_a_packet_without_duration_is_committed(root):
+    """An empty interval of sound ended the recorder."""
+    rig = Rig(root)
+    container = _file()
+    stream = container.streams.audio[0]
+    rig.recording.copied = CopiedSound(sound_template(container, stream, ENCODED_RATE))
+    rig.picture(0)
+    rig.recording.copy(sounds(1)[0], M0, 0.0)
+    rig.recording.end()
+    assert rig.segments()
+
+
+def _file(kind="mp4"):
+    if kind == "mp4":
+        target = Bytes()
+        mux(target, pictures(1), sounds(1))
+        return av.open(io.BytesIO(target.data))
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.options = {"preset": "ultrafast", "bf": "0", "g": "1"}
+        for number in range(12):
+            frame = av.VideoFrame.from_ndarray(np.full((360, 320), 60 + number, np.uint8), format="yuv420p")
+            frame.pts = number * 10
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    file.seek(0)
+    return av.open(file)
+
+
+def test_copied_sound_outlives_its_connection():
+    """The next segment of the run was a crash of the process."""
+    container = _file()
+    template = sound_template(container, container.streams.audio[0], ENCODED_RATE)
+    before = head(None, template)
+    container.close()
+    assert head(None, template) == before
+
+
+def test_a_camera_of_few_pictures_is_recorded(root):
+    """With one picture in the first 300 ms there was no clock to ask, and the recorder died."""
+    rig = Rig(root, alone=False)
+    container = _file("mpegts")
+    video = container.streams.video[0]
+    packets = [packet for packet in container.demux(video) if packet.size]
+    sound = RoomSound(None, rig.recording.sound, opened_us=M0)
+    session = Session(Opened(container, video, None), M0, rig.recording, sound, "main", has_microphone=False)
+    for number, packet in enumerate(packets):
+        session.take(packet, M0 + (number + 1) * 400_000)
+    assert rig.recording.has_picture
+    rig.recording.end()
+    assert sum(segment.tracks[0].samples for segment in rig.segments()) >= len(packets) - 1
