@@ -256,7 +256,7 @@ def _play_one(fault: Fault, simulator: Simulator, room: str, directory: Path) ->
 
 def _is_well(beat: dict[str, Any], microphone: str) -> bool:
     """Whether all that the room has is recorded."""
-    return beat["state"] == "recording" and beat["sources"]["main"]["microphone"] == microphone
+    return bool(beat["state"] == "recording" and beat["sources"]["main"]["microphone"] == microphone)
 
 
 def _conditions(beat: dict[str, Any]) -> set[str]:
@@ -293,7 +293,10 @@ def _judged(fault: Fault, seen: Room, time_of_it: Interval, alarms: set[str], lo
         gaps = [gap for gap in seen.gaps if track.value in gap.tracks and watched.overlaps(gap.interval)]
         missing = merge(gap.interval for gap in gaps if gap.cause != "maintenance")
         lost_ms[_PLAIN[track]] = sum(each.duration_us for each in missing) // 1000
-        causes[_PLAIN[track]] = sorted({str(gap.cause) for gap in gaps if gap.cause != "maintenance"})
+        told = lost_ms[_PLAIN[track]] >= _SEAM_US // 1000
+        causes[_PLAIN[track]] = sorted(
+            {str(gap.cause) for gap in gaps if told and gap.cause != "maintenance"}
+        )
         within = _within_us(time_of_it, subtract([time_of_it], missing))
         if within > time_of_it.duration_us // 2:
             whose = _whose(seen, time_of_it) if fault.has_microphone and track is Track.AUDIO else ""
