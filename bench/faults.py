@@ -38,6 +38,8 @@ _AFTER_S = 10.0
 _PATIENCE_S = 90.0
 # Of a fault less than this lost is a seam.
 _SEAM_US = 100_000
+# What a machine without a time service, as a container, has from ten seconds after each start on.
+_USUAL = "clock_error"
 # Rooms at once: with a microphone each is some 8 processes, and two cores must do them all in real time.
 _AT_ONCE = 9
 
@@ -254,11 +256,11 @@ def _play_one(fault: Fault, simulator: Simulator, room: str, directory: Path) ->
 
 def _is_well(beat: dict[str, Any], microphone: str) -> bool:
     """Whether all that the room has is recorded."""
-    return beat["state"] == "recording" and beat["sources"]["main"]["microphone"] == microphone
+    return bool(beat["state"] == "recording" and beat["sources"]["main"]["microphone"] == microphone)
 
 
 def _conditions(beat: dict[str, Any]) -> set[str]:
-    return {each["condition"] for each in beat["health"]["conditions"]}
+    return {each["condition"] for each in beat["health"]["conditions"]} - {_USUAL}
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:
@@ -277,7 +279,7 @@ def _events(lines: list[str]) -> list[str]:
     """What is worth a person's look: warnings and errors, and why."""
     found = set()
     for line in lines:
-        if re.search(r"\blevel=(warning|error)\b", line):
+        if re.search(r"\blevel=(warning|error)\b", line) and f"condition={_USUAL}" not in line:
             event = re.search(r'\bevent="?([^"=]+?)"?(?: \w+=|$)', line)
             cause = re.search(r"\b(?:cause|condition)=(\w+)", line)
             found.add((event[1] if event else line[:60]) + (f" ({cause[1]})" if cause else ""))
@@ -291,7 +293,10 @@ def _judged(fault: Fault, seen: Room, time_of_it: Interval, alarms: set[str], lo
         gaps = [gap for gap in seen.gaps if track.value in gap.tracks and watched.overlaps(gap.interval)]
         missing = merge(gap.interval for gap in gaps if gap.cause != "maintenance")
         lost_ms[_PLAIN[track]] = sum(each.duration_us for each in missing) // 1000
-        causes[_PLAIN[track]] = sorted({str(gap.cause) for gap in gaps if gap.cause != "maintenance"})
+        told = lost_ms[_PLAIN[track]] >= _SEAM_US // 1000
+        causes[_PLAIN[track]] = sorted(
+            {str(gap.cause) for gap in gaps if told and gap.cause != "maintenance"}
+        )
         within = _within_us(time_of_it, subtract([time_of_it], missing))
         if within > time_of_it.duration_us // 2:
             whose = _whose(seen, time_of_it) if fault.has_microphone and track is Track.AUDIO else ""

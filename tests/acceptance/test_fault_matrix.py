@@ -13,7 +13,7 @@ from simulator import faults, microphone
 HEALING = {"start", "resume", "restore", "see", "hear", "mend", "status", "plug"}
 # What a microphone may hear in a room where all is well.
 WELL = {"beeps", "tone", "speech"}
-PLAYED = ("kill", "stall", "resolution 640x360", "unplug")
+PLAYED = ("kill", "stall", "restart", "unplug")
 
 
 def rows():
