@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import av
 import av.logging
