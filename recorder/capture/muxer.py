@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import av
 import av.logging
