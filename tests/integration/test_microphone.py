@@ -146,10 +146,12 @@ def test_a_microphone_is_unplugged_and_plugged_in_again():
 def test_the_sound_system_crashes_and_comes_back():
     with SimulatedMicrophone() as simulated, listening(simulated) as (_, receiver):
         receiver.sounding(1)
+        before = receiver.blocks[-1].session
         simulated.command("restart")
         receiver.next(MicrophoneLost)
         receiver.next(MicrophoneOpened, 1)
         receiver.sounding(2)
+        assert receiver.blocks[-1].session > before, "counts begin again, and whoever counts must know"
 
 
 def test_a_sound_system_that_hangs_costs_its_process_not_the_room():

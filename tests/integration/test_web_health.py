@@ -135,6 +135,23 @@ def test_a_condition_that_would_break_the_board_is_refused(client, agent, wrong)
     assert beat(client, agent, wrong).status_code == 422
 
 
+@pytest.mark.parametrize("nonsense", [None, "late", {}, {"offset_us": "x", "uncertainty_us": None}])
+def test_how_far_sound_is_from_picture_stands_on_the_board_for_the_worst_camera(
+    client, agent, nonsense
+) -> None:
+    sources = {
+        "main": {"sync": {"offset_us": 400, "uncertainty_us": 3_000}},
+        "door": {"sync": {"offset_us": -12_300, "uncertainty_us": 4_200}},
+        "hall": {"sync": nonsense},
+    }
+    assert beat(client, agent, sources=sources).status_code == 200
+    client.log_in("operator")
+    assert "звук і зображення: -12 ± 5 мс" in html.unescape(client.get("/staff/board").text)
+    assert "sound and picture: -12 ± 5 ms" in html.unescape(client.get("/staff/board?lang=en").text)
+    beat(client, agent, sources={"main": {"sync": nonsense}})
+    assert "звук і зображення" not in html.unescape(client.get("/staff/board?lang=uk").text)
+
+
 def test_what_a_silent_agent_told_last_is_forgotten(archive, client, agent) -> None:
     beat(client, agent, condition("hot", ""))
     assert scraped(client)["room_condition", "hot", "108", ""] == 1
