@@ -78,18 +78,20 @@ class TrackWriter:
         """Whether a fragment ends before that sample: it is long enough, or a hole comes, which is no
         sample's duration.
         """
-        if not self._dts:
+        pending = self._dts
+        if not pending:
             return False
-        step = next_dts + self._shift - self._dts[-1]
-        return self.pending_ticks >= limit_ticks or step > _HOLE * self._usual_ticks
+        last, usual = pending[-1], self._usual_ticks
+        return last - pending[0] + usual >= limit_ticks or next_dts + self._shift - last > _HOLE * usual
 
     def add(self, data: bytes, pts: int, dts: int, *, sync: bool) -> None:
         """`dts` must be more than the last one's."""
-        if self._last_dts is None:
+        last = self._last_dts
+        if last is None:
             self._shift = pts - dts
         dts += self._shift
-        if self._last_dts is not None:
-            self._usual_ticks = min(dts - self._last_dts, 2 * self._usual_ticks)
+        if last is not None:
+            self._usual_ticks = min(dts - last, 2 * self._usual_ticks)
         self._last_dts = dts
         self._dts.append(dts)
         self._offsets.append(pts - dts)
@@ -103,14 +105,12 @@ class TrackWriter:
         durations = [after - before for before, after in itertools.pairwise(dts)]
         durations.append(self._usual_ticks)
         if self.pictures:
-            rows = [
-                n for row in zip(durations, map(len, data), self._flags, offsets, strict=True) for n in row
-            ]
-            table = struct.pack(">" + "IIIi" * count, *rows)
+            rows = zip(durations, map(len, data), self._flags, offsets, strict=True)
+            table = struct.pack(">" + "IIIi" * count, *itertools.chain.from_iterable(rows))
             flags, defaults = _PICTURES | _SIGNED_CTS, b""
         else:
-            rows = [number for row in zip(durations, map(len, data), strict=True) for number in row]
-            table = struct.pack(f">{2 * count}I", *rows)
+            pairs = zip(durations, map(len, data), strict=True)
+            table = struct.pack(f">{2 * count}I", *itertools.chain.from_iterable(pairs))
             flags, defaults = _SOUNDS, _SYNC.to_bytes(4, "big")
         tfhd_bytes = _TFHD_BYTES + len(defaults)
         tfhd_flags = _TFHD_BASE_IS_MOOF | (_TFHD_FLAGS if defaults else 0)

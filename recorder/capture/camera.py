@@ -25,10 +25,11 @@ from recorder.host_clock import monotonic_us
 from recorder.logging import get_logger, redact
 from recorder.manifest import GapCause
 
-# A camera that is switched on answers in milliseconds; more than one lost SYN is not waited for.
-_CONNECT_TIMEOUT_US = 3_000_000
+# For connecting and for each read, kept by FFmpeg. A camera that is switched on answers in milliseconds; more
+# than one lost SYN is not waited for. PyAV's own limit of reading calls Python before each of the 700 reads
+# in a second, for a sixth of all CPU; the recorder sees sooner than this that nothing comes.
+_SOCKET_TIMEOUT_US = 3_000_000
 _OPEN_TIMEOUT_S = 6.0
-_READ_TIMEOUT_S = 1.0
 # About 6 s of 25 pictures and 50 packets of sound; the heaviest cameras send 2 MB in a second.
 _INBOX_PACKETS = 450
 # Packets are read in bursts: between two of them the kernel holds what comes, for a kill to lose. Waking
@@ -189,12 +190,12 @@ class CameraAddress:
         options = {
             "rtsp_transport": self.transport,
             **(_UDP_OPTIONS if self.transport == "udp" else {}),
-            "timeout": str(_CONNECT_TIMEOUT_US),
+            "timeout": str(_SOCKET_TIMEOUT_US),
             # The streams' parameters are taken from the first keyframe; do not guess a frame rate.
             "fpsprobesize": "0",
         }
         try:
-            return av.open(self._url, options=options, timeout=(_OPEN_TIMEOUT_S, _READ_TIMEOUT_S))
+            return av.open(self._url, options=options, timeout=(_OPEN_TIMEOUT_S, None))
         except (av.FFmpegError, OSError) as error:
             raise CameraError.of(error) from error
 
@@ -256,7 +257,7 @@ class CameraLink(threading.Thread):
         self._last_error = ""
 
     def want(self, *, wanted: bool) -> None:
-        """Connect, or disconnect within a second."""
+        """Connect, or disconnect: at the next burst, or when the camera has been silent for three seconds."""
         if wanted:
             self._wanted.set()
         else:
@@ -313,21 +314,24 @@ class CameraLink(threading.Thread):
             self._inbox.put(opened, monotonic_us())
             self._log.info("camera opened", tracks=[codec_name(s) for s in (video, audio) if s])
             self._last_error = ""
-            self._read(container, video.index if video else -1)
+            self._read(container, video, audio)
         finally:
             # Else whoever drops it last closes it: reading a stream of a closed one is a crash.
             if opened is None or opened.taken.is_set():
                 container.close()
 
-    def _read(self, container: InputContainer, video_index: int) -> None:
+    def _read(self, container: InputContainer, video: VideoStream | None, audio: AudioStream | None) -> None:
         """Returns when the session is given up; raises CameraError when the camera ends it."""
         inbox, clock_ns = self._inbox, time.monotonic_ns
+        streams = [each for each in (video, audio) if each]
+        video_index = video.index if video else -1
         burst: Burst = []
         asked_ns = woke_ns = now_ns = clock_ns()
         pace, live = _Pace(now_ns, sleeps=self._address.transport == "tcp"), False
         failure: Exception | None = None
         try:
-            for packet in container.demux():
+            # Cameras send other things too, such as what they think they see.
+            for packet in container.demux(*streams):
                 if packet.size == 0:
                     break  # PyAV's way to say that the stream ended or that reading timed out
                 now_ns = clock_ns()
@@ -347,7 +351,7 @@ class CameraLink(threading.Thread):
             failure = error
         if burst:
             inbox.put_burst(burst)
-        if clock_ns() - now_ns > _READ_TIMEOUT_S * 900_000_000:
+        if clock_ns() - now_ns > _SOCKET_TIMEOUT_US * 900:
             raise CameraError("the camera sends nothing any more", cause=GapCause.CAMERA_STALLED)
         if failure is not None:
             raise CameraError.of(failure) from failure

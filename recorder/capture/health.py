@@ -36,7 +36,8 @@ from recorder.host_clock import monotonic_us, wall_minus_monotonic_us
 from recorder.instants import US_PER_SECOND
 from recorder.logging import get_logger
 
-_ROUND_S = 2.0
+# Who has a picture to show wakes the thread; the rest waits.
+_ROUND_S = 4.0
 # Keyframes come at whole seconds, more or less.
 _SLACK_US = 100_000
 # Sound of a minute and of two cameras, if this thread should hang that long: a megabyte.
