@@ -32,17 +32,26 @@ _HOLE = 3
 _TFHD_BYTES = 16
 
 
-def length_prefixed(data: bytes) -> bytes:
+# A sample's bytes, in order. Pictures are heavy: they are copied once, into their fragment.
+Pieces = list[bytes | memoryview]
+
+
+def length_prefixed(data: bytes) -> Pieces:
     """Annex B, as cameras send, → each NAL unit behind its length, as files have it.
 
     Zeros behind a unit are no part of it (ISO/IEC 14496-10, B.1).
     """
-    out = []
-    for unit in data.split(b"\0\0\1"):
-        whole = unit.rstrip(b"\0") if unit[-1:] == b"\0" else unit
-        if whole:
-            out += [len(whole).to_bytes(4, "big"), whole]
-    return b"".join(out)
+    out: Pieces = []
+    view, whole, begin = memoryview(data), len(data), 0
+    while begin < whole:
+        code = data.find(b"\0\0\1", begin)
+        end = code if code >= 0 else whole
+        while end > begin and not data[end - 1]:
+            end -= 1
+        if end > begin:
+            out += ((end - begin).to_bytes(4, "big"), view[begin:end])
+        begin = code + 3 if code >= 0 else whole
+    return out
 
 
 class TrackWriter:
@@ -60,7 +69,8 @@ class TrackWriter:
         self._dts: list[int] = []
         self._offsets: list[int] = []
         self._flags: list[int] = []
-        self._data: list[bytes] = []
+        self._sizes: list[int] = []
+        self._data: Pieces = []
         self._last_dts: int | None = None
         # A file's decoding time begins where it is first shown, so that pictures that are decoded early
         # have negative offsets: else B-frames would move the picture against the sound.
@@ -84,7 +94,7 @@ class TrackWriter:
         last, usual = pending[-1], self._usual_ticks
         return last - pending[0] + usual >= limit_ticks or next_dts + self._shift - last > _HOLE * usual
 
-    def add(self, data: bytes, pts: int, dts: int, *, sync: bool) -> None:
+    def add(self, data: Pieces, pts: int, dts: int, *, sync: bool) -> None:
         """`dts` must be more than the last one's."""
         last = self._last_dts
         if last is None:
@@ -96,20 +106,23 @@ class TrackWriter:
         self._dts.append(dts)
         self._offsets.append(pts - dts)
         self._flags.append(_SYNC if sync else _NOT_SYNC)
-        self._data.append(data)
+        self._sizes.append(sum(map(len, data)))
+        self._data += data
 
-    def take(self) -> tuple[bytes, int, list[bytes]]:
-        """A `traf` whose data offset is zero, where that stands in it, and the samples; then it is empty."""
-        dts, data, offsets = self._dts, self._data, self._offsets
+    def take(self) -> tuple[bytes, int, Pieces, int]:
+        """A `traf` whose data offset is zero, where that stands in it, the samples and how many bytes they
+        are; then it is empty.
+        """
+        dts, sizes, data, offsets = self._dts, self._sizes, self._data, self._offsets
         count = len(dts)
         durations = [after - before for before, after in itertools.pairwise(dts)]
         durations.append(self._usual_ticks)
         if self.pictures:
-            rows = zip(durations, map(len, data), self._flags, offsets, strict=True)
+            rows = zip(durations, sizes, self._flags, offsets, strict=True)
             table = struct.pack(">" + "IIIi" * count, *itertools.chain.from_iterable(rows))
             flags, defaults = _PICTURES | _SIGNED_CTS, b""
         else:
-            pairs = zip(durations, map(len, data), strict=True)
+            pairs = zip(durations, sizes, strict=True)
             table = struct.pack(f">{2 * count}I", *itertools.chain.from_iterable(pairs))
             flags, defaults = _SOUNDS, _SYNC.to_bytes(4, "big")
         tfhd_bytes = _TFHD_BYTES + len(defaults)
@@ -125,20 +138,20 @@ class TrackWriter:
                 table,
             )
         )
-        self._dts, self._offsets, self._flags, self._data = [], [], [], []
-        return traf, size - len(table) - 4, data
+        self._dts, self._offsets, self._flags, self._sizes, self._data = [], [], [], [], []
+        return traf, size - len(table) - 4, data, sum(sizes)
 
 
 def fragment(number: int, tracks: list[TrackWriter]) -> bytes:
     """All pending samples of the tracks as one fragment. `number` counts from 1 within a file."""
     taken = [track.take() for track in tracks if len(track)]
-    moof_bytes = 8 + _MFHD_BYTES + sum(len(traf) for traf, _, _ in taken)
+    moof_bytes = 8 + _MFHD_BYTES + sum(len(traf) for traf, _, _, _ in taken)
     offset = moof_bytes + 8
-    pieces = [_MOOF.pack(moof_bytes, b"moof", _MFHD_BYTES, b"mfhd", 0, number)]
-    media: list[bytes] = []
-    for traf, offset_at, data in taken:
+    pieces: Pieces = [_MOOF.pack(moof_bytes, b"moof", _MFHD_BYTES, b"mfhd", 0, number)]
+    media: Pieces = []
+    for traf, offset_at, data, data_bytes in taken:
         pieces += [traf[:offset_at], offset.to_bytes(4, "big"), traf[offset_at + 4 :]]
-        offset += sum(map(len, data))
+        offset += data_bytes
         media += data
     pieces += [(offset - moof_bytes).to_bytes(4, "big"), b"mdat", *media]
     return b"".join(pieces)

@@ -164,7 +164,7 @@ class Muxer:
         track = self._audio
         if track.must_end(dts, self._audio_limit_ticks):
             self._write_fragment()
-        track.add(bytes(packet), dts, dts, sync=True)
+        track.add([bytes(packet)], dts, dts, sync=True)
 
     def flush(self) -> None:
         """Nothing more comes for the moment: what is pending is written. Sound alone waits for a picture,

@@ -20,11 +20,11 @@ UNITS = st.lists(st.binary(min_size=1, max_size=40).map(lambda b: b.replace(b"\0
 @given(UNITS, st.lists(st.sampled_from([b"\0\0\1", b"\0\0\0\1", b"\0\0\0\0\1"]), min_size=1))
 def test_every_unit_stands_behind_its_length_whatever_the_start_codes(units, codes):
     annex_b = b"".join(codes[n % len(codes)] + unit for n, unit in enumerate(units))
-    assert length_prefixed(annex_b) == b"".join(len(u).to_bytes(4, "big") + u for u in units)
+    assert b"".join(length_prefixed(annex_b)) == b"".join(len(u).to_bytes(4, "big") + u for u in units)
 
 
 def test_zeros_inside_a_unit_are_kept_and_those_behind_it_are_not():
-    assert length_prefixed(b"\0\0\1\x65\0\0\3\0\0\0\0\1\x41\0") == b"\0\0\0\4\x65\0\0\3\0\0\0\1\x41"
+    assert b"".join(length_prefixed(b"\0\0\1\x65\0\0\3\0\0\0\0\1\x41\0")) == b"\0\0\0\4\x65\0\0\3\0\0\0\1\x41"
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=40), st.data())
@@ -33,7 +33,7 @@ def test_times_are_absolute_wherever_a_fragment_ends(steps, data):
     ticks, at, written = [], 900_000, []
     for step in steps:
         ticks.append(at)
-        video.add(b"x" * (step % 7 + 1), at, at, sync=not written)
+        video.add([b"x" * (step % 7 + 1)], at, at, sync=not written)
         at += step
         if data.draw(st.booleans()):
             written.append(fragment(len(written) + 1, [video]))
