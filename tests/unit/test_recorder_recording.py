@@ -184,9 +184,13 @@ def test_copied_sound_goes_on_over_every_change_of_run(after_us, rolls):
     with tempfile.TemporaryDirectory() as root:
         rig = Rig(Path(root), alone=False)
         container = _file()
-        rig.recording.copied = CopiedSound(sound_template(container, container.streams.audio[0], ENCODED_RATE))
+        rig.recording.copied = CopiedSound(
+            sound_template(container, container.streams.audio[0], ENCODED_RATE)
+        )
         picture_late_us = 900_000
-        events = [(at + picture_late_us, functools.partial(rig.picture, at)) for at in range(0, 4 * S, FRAME_US)]
+        events = [
+            (at + picture_late_us, functools.partial(rig.picture, at)) for at in range(0, 4 * S, FRAME_US)
+        ]
         for number, packet in enumerate(sounds(4)):
             at_us = number * 1024 * S // ENCODED_RATE
             events.append((at_us + picture_late_us + after_us, functools.partial(rig.copied, packet, at_us)))
@@ -208,8 +212,8 @@ def test_sound_waits_for_its_picture_and_no_longer(root):
             for block_us in range(burst_us, burst_us + 200_000, 20_000):
                 rig.sound(block_us)
             assert rig.recording.last_sound_us <= M0 + at_us
-        assert rig.recording.last_sound_us >= M0 + at_us - FRAME_US
-    for at_us in range(4 * S + 200_000, 8 * S, 20_000):
+        assert not at_us or rig.recording.last_sound_us >= M0 + at_us - FRAME_US
+    for at_us in range(4 * S, 8 * S, 20_000):
         rig.sound(at_us)
         assert rig.recording.last_sound_us >= M0 + at_us - 1_550_000
     rig.recording.end()
@@ -220,14 +224,10 @@ def test_the_last_packet_of_a_run_is_filled_up_by_what_follows(root, pictures_un
     """It was filled up by silence, in the place of up to 21 ms of what the next run says was heard."""
     rig = Rig(root)
     events = media(rig, 8, without=(pictures_until_us, 8 * S))
-    play(rig, [*events, (3 * S, rig.recording.picture_ended), (4_500_000, rig.recording.roll)])
+    play(rig, [*events, (2_900_000, rig.recording.picture_ended), (5_500_000, rig.recording.roll)])
     rig.recording.end()
     segments = sorted(rig.segments(), key=lambda each: each.start_us)
-    (last,) = [
-        before
-        for before, after in itertools.pairwise(segments)
-        if before.run != after.run and after.start_us > T0 + 4 * S
-    ]
+    last = [before for before, after in itertools.pairwise(segments) if before.run != after.run][-1]
     (path,) = [each.path for each in rig.spool.entries() if read_manifest(each.path).manifest == last]
     with av.open(str(path)) as container:
         pcm = np.concatenate([frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)])
@@ -320,8 +320,9 @@ def test_a_run_of_sound_alone_begins_with_its_first_sample(root):
 def test_sound_that_no_encoder_takes_ends_the_run_not_the_recorder(root):
     rig = Rig(root)
     play(rig, media(rig, 1))
+    rig.recording.sound(np.full(ENCODED_RATE, np.nan, np.float32), (M0 + S) * ENCODED_RATE // S, "mic")
     with pytest.raises(MediaError, match="cannot be encoded"):
-        rig.recording.sound(np.full(ENCODED_RATE, np.nan, np.float32), (M0 + S) * ENCODED_RATE // S, "mic")
+        rig.recording.end()
     rig.recording.fail(MediaError("sound cannot be encoded"))
     assert rig.segments()
 
