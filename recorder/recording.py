@@ -51,10 +51,13 @@ class Recording:
     """Methods raise DiskError and MediaError; call `fail` then.
 
     `microphone` is the name of the sound that is encoded, `none` for none; `copied` the camera's, if that
-    is copied instead. Both hold from the next run on. `alone`: sound is worth a run of its own.
+    is copied instead. Both hold from the next run on.
     """
 
-    def __init__(self, ledger: Ledger, terms: RecordingTerms, source: str, *, alone: bool) -> None:
+    def __init__(
+        self, ledger: Ledger, terms: RecordingTerms, source: str, *, alone: bool, has_camera: bool = True
+    ) -> None:
+        """`alone`: sound is worth a run of its own. Without a camera it waits for no picture."""
         self.microphone = _NO_SOUND
         self.copied: CopiedSound | None = None
         self.why_silent = ""
@@ -64,6 +67,7 @@ class Recording:
         self._ledger = ledger
         self._terms = terms
         self._alone = alone
+        self._waits_us = _WAITS_US if has_camera else 0
         self._log = get_logger(source=source)
         # When the latest sound that a run got was taken (CLOCK_MONOTONIC).
         self.last_sound_us = 0
@@ -147,7 +151,7 @@ class Recording:
 
     def _passed_us(self, heard_us: int) -> int:
         """Until when sound waits no more, now that it was heard until `heard_us`."""
-        late_us = heard_us - _WAITS_US
+        late_us = heard_us - self._waits_us
         return max(late_us, self._seen_us) if self.has_picture else late_us
 
     def _deal_until(self, host_us: int) -> None:

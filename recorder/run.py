@@ -242,7 +242,7 @@ class Run:
         self._encode(encoder.feed(samples[low:high], ticks + low - self._origin_ticks))
 
     def fill_up(self, samples: Pcm, ticks: int) -> bool:
-        """Sound that follows the run completes its last packet, where silence would. Whether it is complete."""
+        """Sound that follows the run completes its last packet, where silence would. Whether it does."""
         needed = self._encoder.open_samples if self._encoder else 0
         if needed:
             self.sound(samples[:needed], ticks, self.microphone)

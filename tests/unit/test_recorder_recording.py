@@ -54,7 +54,7 @@ def coded():
 class Rig:
     """A recording on a real ledger and spool; `at_us` is CLOCK_MONOTONIC since M0."""
 
-    def __init__(self, root, *, window=HOUR, alone=True):
+    def __init__(self, root, *, window=HOUR, alone=True, has_camera=True):
         self.spool = Spool(root, AGENT_KEY, limit_bytes=10**9)
         self.ledger = Ledger(self.spool, self.spool.chain("main"), lambda: CONFIGURATION, T0)
         self.wall_offset_us = T0 - M0
@@ -67,7 +67,7 @@ class Rig:
             wall_offset_us=lambda: self.wall_offset_us,
             may_record=lambda: None,
         )
-        self.recording = Recording(self.ledger, terms, "main", alone=alone)
+        self.recording = Recording(self.ledger, terms, "main", alone=alone, has_camera=has_camera)
         self.recording.microphone = "mic"
 
     def picture(self, at_us):
@@ -216,6 +216,15 @@ def test_sound_waits_for_its_picture_and_no_longer(root):
     for at_us in range(4 * S, 8 * S, 20_000):
         rig.sound(at_us)
         assert rig.recording.last_sound_us >= M0 + at_us - 1_550_000
+    rig.recording.end()
+
+
+def test_without_a_camera_sound_waits_for_no_picture(root):
+    """A kill lost a second and a half of it."""
+    rig = Rig(root, has_camera=False)
+    for at_us in range(0, S, 20_000):
+        rig.sound(at_us)
+        assert rig.recording.last_sound_us == M0 + at_us
     rig.recording.end()
 
 
