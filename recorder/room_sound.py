@@ -166,6 +166,7 @@ class RoomSound:
 
     def microphone_lost(self) -> None:
         """At once: nobody waits for blocks that cannot come."""
+        self._hear_unsettled()
         if self._using != CAMERA_SOUND:
             self._turn_to_camera()
         self._settling = deque()
@@ -196,9 +197,10 @@ class RoomSound:
         """Nobody will know better where these blocks belong: by the clock as it is, unless the camera has
         heard the same.
         """
-        if self._settling is not None:
+        heard = self._decoder is not None and (self._using == CAMERA_SOUND or bool(self._backlog))
+        if self._settling is not None and not heard:
             waiting, self._settling = self._settling, deque()
-            for each in waiting if not self._backlog else ():
+            for each in waiting:
                 self._hear(each)
 
     # --- the camera
@@ -249,9 +251,9 @@ class RoomSound:
     # --- both
 
     def finish(self) -> None:
-        """What waits, and what the resamplers still hold, is emitted."""
-        if self._using != CAMERA_SOUND:
-            self._hear_unsettled()
+        """What the microphone's clock or the resamplers still hold is emitted."""
+        self._backlog.clear()
+        self._hear_unsettled()
         self._flush(self._camera_line if self._using == CAMERA_SOUND else self._mic_line)
         self._camera_line = self._mic_line = None
 

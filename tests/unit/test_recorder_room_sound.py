@@ -100,6 +100,18 @@ def test_what_was_not_believed_yet_is_recorded_where_nothing_else_was_heard(in_d
     assert sum(count for _, count in emitted) == pytest.approx(until_us * ENCODED_RATE // S, abs=10)
 
 
+def test_a_microphone_that_comes_and_goes_is_recorded_where_there_is_no_camera():
+    emitted = []
+    sound = RoomSound("mic", lambda samples, ticks, _: emitted.append(len(samples)), opened_us=M0)
+    samples = BLOCK_US * ENCODED_RATE // S
+    for session in range(3):
+        for number in range(1, 6):
+            at_us = M0 + session * S + number * BLOCK_US
+            sound.block(SoundBlock(bytes(2 * samples), number * samples, at_us, session, overflow=False))
+        sound.microphone_lost()
+    assert sum(emitted) == pytest.approx(3 * 5 * samples, abs=30)
+
+
 def test_a_camera_that_heard_it_is_believed_rather_than_a_microphone_in_doubt(alaw):
     emitted = []
     sound = RoomSound("mic", lambda samples, ticks, name: emitted.append((ticks, name)), opened_us=M0)
