@@ -75,7 +75,7 @@ class Recording:
         self._run: Run | None = None
         # A run whose picture has ended and whose sound may still be on its way.
         self._closing: Run | None = None
-        # Where the footage of the last run on disk ends, by CLOCK_MONOTONIC, and where UTC stood to it then.
+        # Where the footage of the last run on disk ends (UTC), and how that run told UTC.
         self._ended_us = self._ended_offset_us = 0
         # The latest picture of the present run. Nothing before it can belong to a run that is still to begin.
         self._seen_us = 0
@@ -232,10 +232,12 @@ class Recording:
         window = self._terms.window()
         if window and host_us < window.start_us - wall_offset_us < until_us:
             host_us = window.start_us - wall_offset_us
-        if self._run is None:
-            # A clock that is slewed back meanwhile must not tell the same time twice. (After a step it does.)
-            slewed_us = self._ended_offset_us - wall_offset_us
-            host_us = max(host_us, self._ended_us + (slewed_us if 0 < slewed_us <= STEP_US else 0))
+        taken_us, offset_us = self._ended_us, self._ended_offset_us
+        if self._run and self._run.uncommitted_since_us is not None:
+            taken_us, offset_us = self._run.uncommitted_since_us + 1, self._run.wall_offset_us
+        # A clock that is slewed back must not tell the same time twice; one that was set back does.
+        if offset_us - wall_offset_us <= STEP_US:
+            host_us = max(host_us, taken_us - wall_offset_us)
         self._begin(host_us, wall_offset_us, None)
 
     def _begin(self, host_us: int, wall_offset_us: int, picture: Callable[[], Picture] | None) -> None:
@@ -289,8 +291,7 @@ class Recording:
             return
         closing.finish()
         if closing.end_us:
-            self._ended_us = closing.end_us - closing.wall_offset_us
-            self._ended_offset_us = closing.wall_offset_us
+            self._ended_us, self._ended_offset_us = closing.end_us, closing.wall_offset_us
 
     def _sync_statement(self) -> SyncStatement | None:
         return self.sync()

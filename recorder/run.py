@@ -132,7 +132,7 @@ class Run:
         self._picture_end_us = 0
         # Where the last of its footage on disk ends (UTC).
         self.end_us = 0
-        # Where what follows begins, as CLOCK_MONOTONIC and as UTC.
+        # Where what follows begins (CLOCK_MONOTONIC and UTC).
         self._next_host_us = math.inf
         self._next_us: int | None = None
 
@@ -252,7 +252,8 @@ class Run:
         """No more pictures come: what follows begins at `end_us` (UTC by its own clock), which is `host_us`.
         Sound from before may still come, until `finish`.
         """
-        self._next_host_us, self._next_us = host_us, end_us
+        # Neither by the clock as this run took it nor by the wall's may two runs tell of one time.
+        self._next_host_us, self._next_us = min(host_us, end_us - self._offset_us), end_us
         if self._current and isinstance(self._segmenter, Segmenter):
             self._segmenter.end(host_us)
             self._close_current(end_us, abuts=True)

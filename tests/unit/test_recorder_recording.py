@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recorder.capture.camera import Opened
@@ -264,6 +264,7 @@ def test_sound_alone_begins_where_the_window_does(root):
         st.tuples(st.integers(2 * S, 7 * S), st.sampled_from([-45_000, -25_000, 0])), min_size=1, max_size=4
     ),
 )
+@example(gone_us=1_000_000, for_us=3_000_000, slewed=[(2_620_000, -45_000)])
 def test_no_two_segments_overlap_while_the_clock_is_slewed(gone_us, for_us, slewed):
     """Runs of sound alone overlapped with what came before and after by what the clock was slewed."""
     with tempfile.TemporaryDirectory() as root:
