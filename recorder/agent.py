@@ -38,7 +38,8 @@ from recorder.rooms import SOUND_ALONE, Camera, RoomConfiguration
 from recorder.sd_notify import notify
 from recorder.shipper import Shipper
 from recorder.skews import Skews
-from recorder.source import SourceHardware, SourceRecorder
+from recorder.source import SourceRecorder
+from recorder.source_hardware import SourceHardware
 from recorder.spool import Spool
 from recorder.uplink import Uplink
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from recorder.capture.resampler import LineResampler
 
 CAMERA_SOUND = "camera"
-# Blocks come ten times a second; this much later the microphone is not late but gone.
+# Blocks come in batches, ten times a second; this much later the microphone is not late but gone.
 LOST_AFTER_US = 700_000
 # So long a microphone that has just been opened is listened to before it is believed: what queued
 # meanwhile is late, and only a few unhurried blocks tell its clock.
@@ -43,8 +43,9 @@ _HOLE_US = 60_000
 # times move with every report.
 _CAMERA_PPM = 20_000.0
 _CAMERA_STEP_US = 40_000
-# Blocks that wait for a recorder which is busy with the disk: about six seconds, as the camera's.
-_QUEUED_BLOCKS = 300
+# Blocks that wait for a recorder which is busy with the disk: six seconds of 20 ms each, as the camera's;
+# 0.6 MB (1920 bytes of sound in a block, and what Python adds).
+_QUEUED_BLOCKS = 6_000 // 20
 
 # (samples, 48 kHz ticks of CLOCK_MONOTONIC of the first one, name of the microphone)
 Emit = Callable[[Pcm, int, str], None]
@@ -165,10 +166,11 @@ class RoomSound:
 
     def microphone_lost(self) -> None:
         """At once: nobody waits for blocks that cannot come."""
-        self._settling = deque()
-        self._session = -1
+        self._hear_unsettled()
         if self._using != CAMERA_SOUND:
             self._turn_to_camera()
+        self._settling = deque()
+        self._session = -1
 
     def look(self, now_us: int) -> None:
         """Call it a few times a second: a microphone that says nothing any more is noticed here."""
@@ -190,6 +192,16 @@ class RoomSound:
         samples = np.frombuffer(block.samples, np.int16).astype(np.float32) / np.float32(32768)
         duration_us = count * US_PER_SECOND / ENCODED_RATE
         self._put(self._mic_line, samples, start_us + self.offset_us, duration_us)
+
+    def _hear_unsettled(self) -> None:
+        """Nobody will know better where these blocks belong: by the clock as it is, unless the camera has
+        heard the same.
+        """
+        heard = self._decoder is not None and (self._using == CAMERA_SOUND or bool(self._backlog))
+        if self._settling is not None and not heard:
+            waiting, self._settling = self._settling, deque()
+            for each in waiting:
+                self._hear(each)
 
     # --- the camera
 
@@ -217,6 +229,7 @@ class RoomSound:
 
     def _turn_to_camera(self) -> None:
         self._log.warning("microphone lost", microphone=self._microphone, camera=self._decoder is not None)
+        self._hear_unsettled()
         self._flush(self._mic_line)
         self._mic_line = None
         self._using = CAMERA_SOUND
@@ -238,7 +251,9 @@ class RoomSound:
     # --- both
 
     def finish(self) -> None:
-        """What the resamplers still hold is emitted."""
+        """What the microphone's clock or the resamplers still hold is emitted."""
+        self._backlog.clear()
+        self._hear_unsettled()
         self._flush(self._camera_line if self._using == CAMERA_SOUND else self._mic_line)
         self._camera_line = self._mic_line = None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import av
 
 from recorder.capture.muxer import Muxer, Template, video_template
-from recorder.capture.sound import ENCODED_RATE, Pcm, SoundEncoder, encoded_template
+from recorder.capture.sound import AAC_FRAME_SAMPLES, ENCODED_RATE, Pcm, SoundEncoder, encoded_template
 from recorder.coverage import SOUND_JOINT_US
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_SECOND
@@ -28,6 +29,7 @@ from recorder.segmenter import Action, Segmenter, SoundSegmenter
 
 _ORIGIN_US = US_PER_SECOND
 _US_PER_SAMPLE = US_PER_SECOND / ENCODED_RATE
+_FRAME_US = AAC_FRAME_SAMPLES * _US_PER_SAMPLE
 
 
 class MediaError(ProtokolError):
@@ -130,6 +132,9 @@ class Run:
         self._picture_end_us = 0
         # Where the last of its footage on disk ends (UTC).
         self.end_us = 0
+        # Where what follows begins (CLOCK_MONOTONIC and UTC).
+        self._next_host_us = math.inf
+        self._next_us: int | None = None
 
     @property
     def window(self) -> Interval:
@@ -148,6 +153,11 @@ class Run:
     @property
     def wall_offset_us(self) -> int:
         return self._offset_us
+
+    @property
+    def picture_end_host_us(self) -> int:
+        """Where its picture ends (CLOCK_MONOTONIC), as far as it has come."""
+        return self._picture_end_us - self._offset_us
 
     @property
     def uncommitted_since_us(self) -> int | None:
@@ -203,7 +213,7 @@ class Run:
     def copied(self, packet: Any, host_us: int, duration_us: float) -> None:
         """A packet of the sound that is copied."""
         packet.pts = packet.dts = round((host_us - self._origin_us) * self._audio_rate / US_PER_SECOND)
-        self._deal_audio(packet, host_us, duration_us)
+        self._deal_audio(packet, host_us, duration_us, duration_us)
 
     def flush(self) -> None:
         """Nothing more comes for the moment: what is in memory goes to the disk."""
@@ -231,22 +241,31 @@ class Run:
             self._switch(microphone, round((ticks + low) * _US_PER_SAMPLE) + self._offset_us)
         self._encode(encoder.feed(samples[low:high], ticks + low - self._origin_ticks))
 
-    def end_picture(self, end_us: int, host_us: int) -> None:
-        """No more pictures come: what follows begins at `end_us` (UTC), which is `host_us`. Sound from before
-        may still, until `finish`.
+    def fill_up(self, samples: Pcm, ticks: int) -> bool:
+        """Sound that follows the run completes its last packet, where silence would. Whether it does."""
+        needed = self._encoder.open_samples if self._encoder else 0
+        if needed:
+            self.sound(samples[:needed], ticks, self.microphone)
+        return len(samples) >= needed
+
+    def give_way(self, end_us: int, host_us: int) -> None:
+        """No more pictures come: what follows begins at `end_us` (UTC by its own clock), which is `host_us`.
+        Sound from before may still come, until `finish`.
         """
+        # Neither by the clock as this run took it nor by the wall's may two runs tell of one time.
+        self._next_host_us, self._next_us = min(host_us, end_us - self._offset_us), end_us
         if self._current and isinstance(self._segmenter, Segmenter):
             self._segmenter.end(host_us)
             self._close_current(end_us, abuts=True)
 
-    def finish(self, until_us: int | None = None) -> None:
-        """Every segment is committed. `until_us` (UTC): what follows begins there."""
+    def finish(self) -> None:
+        """Every segment is committed."""
         if self._encoder:
             encoder, self._encoder = self._encoder, None
             self._encode(encoder.finish())
         if self._current:
             end_us = self._end_of(self._current)
-            self._close_current(end_us if until_us is None else min(end_us, until_us))
+            self._close_current(end_us if self._next_us is None else min(end_us, self._next_us))
         self._finish_previous()
 
     def give_up(self, error: ProtokolError) -> int | None:
@@ -372,12 +391,13 @@ class Run:
             for packet in packets:
                 host_us = (packet.pts + self._origin_ticks) * _US_PER_SAMPLE
                 # The encoder's run-in lies before the run, where others may have recorded.
-                if host_us >= self.first_host_us:
-                    self._deal_audio(packet, host_us, packet.duration * _US_PER_SAMPLE)
+                if self.first_host_us <= host_us < self._next_host_us:
+                    self._deal_audio(packet, host_us, _FRAME_US, packet.duration * _US_PER_SAMPLE)
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(f"sound cannot be encoded: {error}") from error
 
-    def _deal_audio(self, packet: Any, host_us: float, duration_us: float) -> None:
+    def _deal_audio(self, packet: Any, host_us: float, duration_us: float, sounding_us: float) -> None:
+        """`sounding_us` of the packet's duration are sound and no filling."""
         utc_us = round(host_us + self._offset_us)
         action = self._segmenter.audio(utc_us, host_us, duration_us)
         if action & ~(Action.KEEP | Action.KEEP_PREVIOUS):
@@ -387,7 +407,7 @@ class Run:
             return
         ticks = max(packet.dts, segment.last_audio_ticks + 1)
         segment.last_audio_ticks = packet.pts = packet.dts = ticks
-        _note_sound(segment.sound, utc_us, utc_us + round(duration_us))
+        _note_sound(segment.sound, utc_us, utc_us + round(sounding_us))
         try:
             segment.muxer.mux_audio(packet)
         except (av.FFmpegError, ValueError) as error:

@@ -72,7 +72,8 @@ class SoundEncoder:
     """Mono samples of ENCODED_RATE in, AAC packets out. Ticks of ENCODED_RATE on the run's line.
 
     A packet's time is that of the samples which a decoder plays for it. The encoder is one frame behind:
-    the packet that comes out as frame n goes in plays frame n - 1, and the first one plays nothing.
+    the packet that comes out as frame n goes in plays frame n - 1, and the first one plays nothing. Its
+    duration is that of the sound in it, without what fills up the last one, or the last before a hole.
     """
 
     def __init__(self) -> None:
@@ -81,13 +82,15 @@ class SoundEncoder:
         self._count = 0  # samples in `_waiting`
         self._at: int | None = None  # where they begin
         self._frames = 0
-        self._owed: deque[int] = deque()  # times of the packets that are still to come
+        self._owed: deque[tuple[int, int]] = (
+            deque()
+        )  # time and duration of the packets that are still to come
 
     def feed(self, samples: Pcm, ticks: int) -> Iterator[Packet[Any]]:
         """`ticks` is the time of the first sample. What lies before sound that was fed is cut off."""
         if self._at is None:
             self._at = ticks
-            self._owed.append(ticks - AAC_FRAME_SAMPLES)
+            self._owed.append((ticks - AAC_FRAME_SAMPLES, AAC_FRAME_SAMPLES))
         ahead = ticks - (self._at + self._count)
         if ahead < 0:
             samples = samples[-ahead:]
@@ -101,6 +104,11 @@ class SoundEncoder:
         if self._count >= AAC_FRAME_SAMPLES:
             yield from self._encode_whole_frames()
 
+    @property
+    def open_samples(self) -> int:
+        """So many more would complete the last frame; without them `finish` does so with silence."""
+        return -self._count % AAC_FRAME_SAMPLES
+
     def finish(self) -> Iterator[Packet[Any]]:
         """What the encoder still holds; it takes nothing more."""
         if self._at is not None:
@@ -113,10 +121,14 @@ class SoundEncoder:
 
     def _pad(self) -> Iterator[Packet[Any]]:
         """The last frame before a hole or the end is completed with silence."""
-        rest = -self._count % AAC_FRAME_SAMPLES
+        rest = self.open_samples
         if rest:
             self._push(np.zeros(rest, np.float32))
         yield from self._encode_whole_frames()
+        if rest:
+            # The encoder is a frame behind: this one's packet is still to come.
+            ticks, duration = self._owed.pop()
+            self._owed.append((ticks, duration - rest))
 
     def _encode_whole_frames(self) -> Iterator[Packet[Any]]:
         pcm = np.concatenate(self._waiting) if self._waiting else np.zeros(0, np.float32)
@@ -130,7 +142,7 @@ class SoundEncoder:
             frame.pts = self._frames * AAC_FRAME_SAMPLES
             frame.time_base = Fraction(1, ENCODED_RATE)
             self._frames += 1
-            self._owed.append(self._at)
+            self._owed.append((self._at, AAC_FRAME_SAMPLES))
             self._at += AAC_FRAME_SAMPLES
             yield from self._packets(frame)
         self._waiting = [pcm[whole:]] if whole < len(pcm) else []
@@ -138,8 +150,8 @@ class SoundEncoder:
 
     def _packets(self, frame: AudioFrame | None) -> Iterator[Packet[Any]]:
         for packet in self._encoder.encode(frame):
-            packet.pts = packet.dts = self._owed.popleft()
-            packet.duration = AAC_FRAME_SAMPLES
+            ticks, packet.duration = self._owed.popleft()
+            packet.pts = packet.dts = ticks
             packet.time_base = Fraction(1, ENCODED_RATE)
             yield packet
 

@@ -7,7 +7,9 @@ import time
 import pytest
 
 from recorder.capture.camera import CameraAddress, CameraLink, Inbox, Opened
+from recorder.capture.health import HealthMonitor, HealthTerms
 from recorder.chain import read_manifest
+from recorder.health_rules import HostFacts
 from recorder.host_clock import ClockTrust, monotonic_us, wall_minus_monotonic_us
 from recorder.host_watch import HostWatch
 from recorder.intervals import Interval
@@ -17,7 +19,8 @@ from recorder.recording import Recording, RecordingTerms
 from recorder.room_sound import RoomSound
 from recorder.session import Session
 from recorder.skews import Skews
-from recorder.source import SourceHardware, SourceRecorder
+from recorder.source import SourceRecorder
+from recorder.source_hardware import SourceHardware
 from recorder.spool import Spool
 from simulator.control import Simulator
 from simulator.picture import capture_time_us
@@ -63,7 +66,7 @@ class Host(HostWatch):
 class Recorder:
     """A source's recorder with its thread; `manifests` are on disk, because nobody ships them."""
 
-    def __init__(self, camera, room, spool, host, *, current=None):
+    def __init__(self, camera, room, spool, host, *, current=None, health=None):
         self.spool = spool
         self.recorder = SourceRecorder(
             SourceHardware("main", CameraAddress(camera.url("108"), None)),
@@ -73,6 +76,7 @@ class Recorder:
             host=host,
             segment_us=SEGMENT_US,
             boot_id="boot",
+            health=health,
         )
 
     def __enter__(self):
@@ -196,6 +200,36 @@ def test_a_clock_that_is_set_ends_the_run_with_a_gap(camera, room, spool):
     (gap,) = [gap for gap in recording.gaps("clock_step") if gap.end_us == after[0].start_us]
     assert gap.start_us == before[-1].end_us
     assert gap.tracks == ["video", "audio"]
+
+
+class Defective(HealthMonitor):
+    """Raises what nobody expects, when it is shown a keyframe for the first time."""
+
+    def __init__(self):
+        facts = HostFacts(
+            disk_free_bytes=0,
+            spool_bytes=0,
+            spool_limit_bytes=1,
+            spool_age_us=0,
+            clock_uncertainty_us=0,
+            clock_estimated=False,
+            temperature_c=None,
+        )
+        super().__init__(lambda: facts, HealthTerms())
+        self.was_shown = False
+
+    def wants_keyframe(self, source, now_us):
+        del source, now_us
+        first, self.was_shown = not self.was_shown, True
+        if first:
+            raise KeyError
+        return False
+
+
+def test_a_defect_costs_the_run_and_no_more(camera, room, spool):
+    with Recorder(camera, room, spool, Host(), health=Defective()) as recording:
+        recording.until(recording.segments, "another run")
+    assert {gap.detail for gap in recording.gaps("unknown")} == {"a defect of the recorder: KeyError"}
 
 
 def test_a_host_that_does_not_keep_up_drops_whole_and_says_so(camera, room, spool):

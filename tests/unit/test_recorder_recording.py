@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recorder.capture.camera import Opened
@@ -54,19 +54,20 @@ def coded():
 class Rig:
     """A recording on a real ledger and spool; `at_us` is CLOCK_MONOTONIC since M0."""
 
-    def __init__(self, root, *, window=HOUR, alone=True):
+    def __init__(self, root, *, window=HOUR, alone=True, has_camera=True):
         self.spool = Spool(root, AGENT_KEY, limit_bytes=10**9)
         self.ledger = Ledger(self.spool, self.spool.chain("main"), lambda: CONFIGURATION, T0)
+        self.wall_offset_us = T0 - M0
         terms = RecordingTerms(
             configuration_version=lambda: 1,
             av_offset_us=lambda: 0,
             segment_us=4 * S,
             window=lambda: window,
             clock_trust=lambda: (0, False),
-            wall_offset_us=lambda: T0 - M0,
+            wall_offset_us=lambda: self.wall_offset_us,
             may_record=lambda: None,
         )
-        self.recording = Recording(self.ledger, terms, "main", alone=alone)
+        self.recording = Recording(self.ledger, terms, "main", alone=alone, has_camera=has_camera)
         self.recording.microphone = "mic"
 
     def picture(self, at_us):
@@ -78,21 +79,38 @@ class Rig:
         self.recording.video(packet, host_us, 0, FRAME_US, keyframe=packet.is_keyframe)
 
     def sound(self, at_us):
-        samples = np.full(BLOCK, 0.1, np.float32)
-        self.recording.sound(samples, (M0 + at_us) * ENCODED_RATE // S, "mic")
+        ticks = (M0 + at_us) * ENCODED_RATE // S
+        self.recording.sound(tone(ticks, BLOCK), ticks, "mic")
+
+    def copied(self, packet, at_us):
+        self.recording.copy(packet, M0 + at_us, 1024 * S / ENCODED_RATE)
 
     def segments(self):
         manifests = [read_manifest(entry.path).manifest for entry in self.spool.entries()]
         return [each for each in manifests if isinstance(each, SegmentManifest)]
 
     def heard(self):
-        """Where each file has its sound, in the order of time, in µs since T0."""
-        return sorted(_track(segment, Track.AUDIO) for segment in self.segments() if _has_sound(segment))
+        """Where each file has its sound, in the order of time, in µs since T0. Sound beyond the end of its
+        run is nobody's.
+        """
+        segments = self.segments()
+        ends = {each.run: each.end_us - T0 for each in sorted(segments, key=lambda each: each.end_us)}
+        out = []
+        for segment in filter(_has_sound, segments):
+            began_us, ended_us = _track(segment, Track.AUDIO)
+            out.append((began_us, min(ended_us, max(ends[segment.run], began_us))))
+        return sorted(out)
 
     def seen(self):
         return sorted(
             _track(segment, Track.VIDEO) for segment in self.segments() if segment.tracks[0].track == "video"
         )
+
+
+def tone(ticks, samples):
+    """1 kHz."""
+    turns = (ticks % ENCODED_RATE + np.arange(samples)) / 48
+    return (0.3 * np.sin(2 * np.pi * turns)).astype(np.float32)
 
 
 def _picture(packet):
@@ -137,16 +155,14 @@ def root():
     shutil.rmtree(path)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
-    after_us=st.integers(0, 300_000),
+    after_us=st.integers(-900_000, 300_000),
     picture_late_us=st.integers(0, 900_000),
     rolls=st.lists(st.integers(0, 7_000_000), max_size=3),
 )
 def test_sound_goes_on_over_every_change_of_run(after_us, picture_late_us, rolls):
-    """Sound that comes after the keyframe of the next run was lost once. (What comes before its picture
-    stays with the run before.)
-    """
+    """Sound that comes after the keyframe of the next run was lost once, and so was sound before it."""
     sound_late_us = picture_late_us + after_us
     with tempfile.TemporaryDirectory() as root:
         rig = Rig(Path(root))
@@ -160,6 +176,111 @@ def test_sound_goes_on_over_every_change_of_run(after_us, picture_late_us, rolls
     assert heard[0][0] < FRAME_OF_SOUND_US
     assert heard[-1][1] > 8 * S - FRAME_OF_SOUND_US
     assert all(-2 * FRAME_OF_SOUND_US < hole < FRAME_OF_SOUND_US for hole in holes(heard))
+
+
+@settings(max_examples=8, deadline=None)
+@given(after_us=st.integers(-900_000, 300_000), rolls=st.lists(st.integers(0, 3_000_000), max_size=2))
+def test_copied_sound_goes_on_over_every_change_of_run(after_us, rolls):
+    with tempfile.TemporaryDirectory() as root:
+        rig = Rig(Path(root), alone=False)
+        container = _file()
+        rig.recording.copied = CopiedSound(
+            sound_template(container, container.streams.audio[0], ENCODED_RATE)
+        )
+        picture_late_us = 900_000
+        events = [
+            (at + picture_late_us, functools.partial(rig.picture, at)) for at in range(0, 4 * S, FRAME_US)
+        ]
+        for number, packet in enumerate(sounds(4)):
+            at_us = number * 1024 * S // ENCODED_RATE
+            events.append((at_us + picture_late_us + after_us, functools.partial(rig.copied, packet, at_us)))
+        play(rig, events + [(at_us, rig.recording.roll) for at_us in rolls])
+        rig.recording.end()
+        heard = rig.heard()
+    assert heard[0][0] < FRAME_OF_SOUND_US
+    assert heard[-1][1] > 4 * S - FRAME_OF_SOUND_US
+    assert all(-FRAME_OF_SOUND_US < hole < FRAME_OF_SOUND_US for hole in holes(heard))
+
+
+def test_sound_waits_for_its_picture_and_no_longer(root):
+    """What waits is lost by a kill: with pictures in bursts of 200 ms, none that a picture has passed."""
+    rig = Rig(root)
+    for at_us in range(0, 4 * S, FRAME_US):
+        burst_us = -(-at_us // 200_000) * 200_000
+        rig.picture(at_us)
+        if at_us == burst_us:
+            for block_us in range(burst_us, burst_us + 200_000, 20_000):
+                rig.sound(block_us)
+            assert rig.recording.last_sound_us <= M0 + at_us
+        assert not at_us or rig.recording.last_sound_us >= M0 + at_us - FRAME_US
+    for at_us in range(4 * S, 8 * S, 20_000):
+        rig.sound(at_us)
+        assert rig.recording.last_sound_us >= M0 + at_us - 1_550_000
+    rig.recording.end()
+
+
+def test_without_a_camera_sound_waits_for_no_picture(root):
+    """A kill lost a second and a half of it."""
+    rig = Rig(root, has_camera=False)
+    for at_us in range(0, S, 20_000):
+        rig.sound(at_us)
+        assert rig.recording.last_sound_us == M0 + at_us
+    rig.recording.end()
+
+
+@pytest.mark.parametrize("pictures_until_us", [8 * S, 2 * S])
+def test_the_last_packet_of_a_run_is_filled_up_by_what_follows(root, pictures_until_us):
+    """It was filled up by silence, in the place of up to 21 ms of what the next run says was heard."""
+    rig = Rig(root)
+    events = media(rig, 8, without=(pictures_until_us, 8 * S))
+    play(rig, [*events, (2_900_000, rig.recording.picture_ended), (5_500_000, rig.recording.roll)])
+    rig.recording.end()
+    segments = sorted(rig.segments(), key=lambda each: each.start_us)
+    last = [before for before, after in itertools.pairwise(segments) if before.run != after.run][-1]
+    (path,) = [each.path for each in rig.spool.entries() if read_manifest(each.path).manifest == last]
+    with av.open(str(path)) as container:
+        pcm = np.concatenate([frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)])
+    loudness = np.abs(pcm[-4800:]).reshape(-1, 48).max(axis=1)
+    assert loudness.min() > 0.2
+
+
+def test_sound_alone_begins_where_the_window_does(root):
+    """The block in which it begins was dropped, and is when sound is dealt in large ones."""
+    start_us = 107_000
+    rig = Rig(root, window=Interval(T0 + start_us, T0 + HOUR.duration_us))
+    for at_us in range(0, 4 * S, 100_000):
+        ticks = (M0 + at_us) * ENCODED_RATE // S
+        rig.recording.sound(tone(ticks, ENCODED_RATE // 10), ticks, "mic")
+    rig.recording.end()
+    (heard,) = rig.heard()[:1]
+    assert start_us <= heard[0] < start_us + 100
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    gone_us=st.integers(1_000_000, 2_000_000),
+    for_us=st.integers(3_000_000, 5_000_000),
+    slewed=st.lists(
+        st.tuples(st.integers(2 * S, 7 * S), st.sampled_from([-45_000, -25_000, 0])), min_size=1, max_size=4
+    ),
+)
+@example(gone_us=1_000_000, for_us=3_000_000, slewed=[(2_620_000, -45_000)])
+def test_no_two_segments_overlap_while_the_clock_is_slewed(gone_us, for_us, slewed):
+    """Runs of sound alone overlapped with what came before and after by what the clock was slewed."""
+    with tempfile.TemporaryDirectory() as root:
+        rig = Rig(Path(root))
+
+        def slew(by_us):
+            rig.wall_offset_us = T0 - M0 + by_us
+            rig.recording.roll()
+
+        events = media(rig, 8, without=(gone_us, gone_us + for_us))
+        events += [(at_us, functools.partial(slew, by_us)) for at_us, by_us in slewed]
+        play(rig, [*events, (gone_us + S, rig.recording.picture_ended)])
+        rig.recording.end()
+        segments = sorted(rig.segments(), key=lambda each: each.start_us)
+    for before, after in itertools.pairwise(segments):
+        assert before.end_us <= after.start_us
 
 
 @settings(max_examples=8, deadline=None)
@@ -209,8 +330,9 @@ def test_a_run_of_sound_alone_begins_with_its_first_sample(root):
 def test_sound_that_no_encoder_takes_ends_the_run_not_the_recorder(root):
     rig = Rig(root)
     play(rig, media(rig, 1))
+    rig.recording.sound(np.full(ENCODED_RATE, np.nan, np.float32), (M0 + S) * ENCODED_RATE // S, "mic")
     with pytest.raises(MediaError, match="cannot be encoded"):
-        rig.recording.sound(np.full(ENCODED_RATE, np.nan, np.float32), (M0 + S) * ENCODED_RATE // S, "mic")
+        rig.recording.end()
     rig.recording.fail(MediaError("sound cannot be encoded"))
     assert rig.segments()
 

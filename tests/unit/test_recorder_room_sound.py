@@ -78,6 +78,56 @@ def test_no_hole_where_the_microphone_falls_silent(alaw, lost_us, away_us, late_
     assert until > (M0 + 11 * S + 900_000) * ENCODED_RATE // S
 
 
+@pytest.mark.parametrize("in_doubt", [False, True])
+@pytest.mark.parametrize("noticed", ["told", "silent", "closing"])
+def test_what_was_not_believed_yet_is_recorded_where_nothing_else_was_heard(in_doubt, noticed):
+    """Up to a second of the microphone was dropped with it."""
+    emitted = []
+    sound = RoomSound("mic", lambda samples, ticks, _: emitted.append((ticks, len(samples))), opened_us=M0)
+    settled_us = 3 * S if in_doubt else 0
+    until_us = settled_us + 3 * BLOCK_US
+    for end_us in range(BLOCK_US, until_us + BLOCK_US, BLOCK_US):
+        # In doubt: later than lost sound is.
+        late_us = 70_000 if in_doubt and end_us > settled_us else 0
+        samples = BLOCK_US * ENCODED_RATE // S
+        count = end_us * ENCODED_RATE // S
+        sound.block(SoundBlock(bytes(2 * samples), count, M0 + end_us + late_us, 1, overflow=False))
+    if noticed == "told":
+        sound.microphone_lost()
+    elif noticed == "silent":
+        sound.look(M0 + until_us + 2 * S)
+    sound.finish()
+    assert sum(count for _, count in emitted) == pytest.approx(until_us * ENCODED_RATE // S, abs=10)
+
+
+def test_a_microphone_that_comes_and_goes_is_recorded_where_there_is_no_camera():
+    emitted = []
+    sound = RoomSound("mic", lambda samples, ticks, _: emitted.append(len(samples)), opened_us=M0)
+    samples = BLOCK_US * ENCODED_RATE // S
+    for session in range(3):
+        for number in range(1, 6):
+            at_us = M0 + session * S + number * BLOCK_US
+            sound.block(SoundBlock(bytes(2 * samples), number * samples, at_us, session, overflow=False))
+        sound.microphone_lost()
+    assert sum(emitted) == pytest.approx(3 * 5 * samples, abs=30)
+
+
+def test_a_camera_that_heard_it_is_believed_rather_than_a_microphone_in_doubt(alaw):
+    emitted = []
+    sound = RoomSound("mic", lambda samples, ticks, name: emitted.append((ticks, name)), opened_us=M0)
+    sound.camera_opened(MonoDecoder(alaw[1]))
+    for end_us in range(PACKET_US, 500_000, PACKET_US):
+        sound.camera(av.Packet(b"\xd5" * 160), M0 + end_us - PACKET_US)
+        if end_us % BLOCK_US == 0:
+            count = end_us * ENCODED_RATE // S
+            block = bytes(2 * BLOCK_US * ENCODED_RATE // S)
+            sound.block(SoundBlock(block, count, M0 + end_us, 1, overflow=False))
+    sound.microphone_lost()
+    sound.finish()
+    assert {name for _, name in emitted} == {CAMERA_SOUND}
+    assert emitted[0][0] == pytest.approx(M0 * ENCODED_RATE // S, abs=10)
+
+
 @pytest.mark.parametrize(("rate", "layout"), [(96_000, "mono"), (88_200, "stereo"), (8_000, "stereo")])
 def test_any_rate_of_a_camera_finds_its_way(rate, layout):
     """A rate above 48 kHz ended the recorder."""

@@ -99,3 +99,14 @@ def test_lost_sound_leaves_a_hole_of_its_length_and_is_right_after_it():
     assert packets[hole + 1].pts == 144_000
     start, heard = decode(packets[hole + 1 :])
     assert beep_onsets(heard, ENCODED_RATE)[-1] + start == pytest.approx(4, abs=0.001)
+
+
+def test_a_packet_lasts_as_long_as_the_sound_in_it():
+    """What fills up the last one, and the last before a hole, is no sound."""
+    packets = encode([(0, np.full(1500, 0.5, np.float32)), (48_000, np.full(1034, 0.5, np.float32))])
+    assert [(packet.pts, packet.duration) for packet in packets[1:]] == [
+        (0, 1024),
+        (1024, 476),
+        (48_000, 1024),
+        (49_024, 10),
+    ]
