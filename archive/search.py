@@ -16,7 +16,7 @@ from archive.models import Enrolment, Gap, Hold, RoomDay, RoomStatus, Segment
 from recorder.instants import US_PER_SECOND, local_date
 from recorder.intervals import Interval, intersect, merge, subtract
 from recorder.manifest import MAX_SEGMENT_US
-from recorder.rooms import RoomsFile
+from recorder.rooms import SOUND_ALONE, RoomsFile
 from recorder.working_hours import next_window, window_at
 
 # Agents end a gap record with its local day, which has 25 hours in autumn; a longer one is refused.
@@ -105,6 +105,15 @@ def gaps(session: Session, room: str, interval: Interval) -> list[GapFact]:
     return sorted(out, key=lambda gap: (gap.start_us, gap.source))
 
 
+def _expected(session: Session, configurations: Configurations, room: str) -> tuple[str, tuple[str, ...]]:
+    """The room's first source and the tracks that are missing when nothing has come from it."""
+    _, rooms = configurations.current(session)
+    known = next((each for each in rooms.rooms if each.id == room), None)
+    if known is not None and not known.cameras:
+        return known.sources[0], ("audio",)
+    return known.sources[0] if known else SOUND_ALONE, ("video", "audio")
+
+
 def _rest(gap: GapFact) -> tuple[str, tuple[str, ...], str, str]:
     return gap.source, gap.tracks, gap.cause, gap.detail
 
@@ -153,12 +162,13 @@ def coverage(session: Session, configurations: Configurations, room: str, date: 
         pending += intersect([hole], [Interval(now_us - ARRIVAL_US, now_us)])
         missing += subtract([hole], [Interval(now_us - ARRIVAL_US, now_us)])
     enrolled_us = _first_enrolment_us(session, room)
+    source, tracks = _expected(session, configurations, room)
     provisional = [
         GapFact(
             hole.start_us,
             hole.end_us,
-            "main",
-            ("video", "audio"),
+            source,
+            tracks,
             "agent_down",
             _why(hole, enrolled_us),
             provisional=True,

@@ -61,6 +61,7 @@ class Room:
     configuration: RoomConfiguration
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     manifests: list[SignedManifest] = field(default_factory=list)
+    digests: set[str] = field(default_factory=set)
     arrived_us: dict[str, int] = field(default_factory=dict)
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class Room:
         spans = sorted(
             (each.manifest.start_us, each.manifest.end_us)
             for each in self.manifests
-            if isinstance(each.manifest, SegmentManifest) or track.value in each.manifest.tracks
+            if track.value in _tracks_of(each.manifest)
         )
         holes, until_us = [], spans[0][0] if spans else 0
         for start_us, end_us in spans:
@@ -101,6 +102,12 @@ class Room:
                 holes.append(f"{track}: nothing explains {until_us} to {start_us}")
             until_us = max(until_us, end_us)
         return holes
+
+
+def _tracks_of(manifest: SegmentManifest | GapManifest) -> list[str]:
+    if isinstance(manifest, GapManifest):
+        return list(manifest.tracks)
+    return [statement.track for statement in manifest.tracks]
 
 
 class Council:
@@ -166,8 +173,11 @@ class Council:
             if self._keep:
                 room.files[manifest.segment_id] = self._keep / f"{manifest.segment_id}.mp4"
                 room.files[manifest.segment_id].write_bytes(body)
-        room.arrived_us[manifest.segment_id] = now_us()
-        room.manifests.append(signed)
+        if signed.sha256 not in room.digests:
+            # An agent that was killed before it heard the answer sends once more.
+            room.digests.add(signed.sha256)
+            room.arrived_us[manifest.segment_id] = now_us()
+            room.manifests.append(signed)
         return {"outcome": "accepted", "reason": ""}
 
     def hear(self, path: str, body: bytes) -> dict[str, Any] | None:

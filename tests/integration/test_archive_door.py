@@ -148,6 +148,14 @@ def test_coverage_accounts_for_every_past_instant_of_the_windows(archive, agent)
     assert {gap.cause for gap in facts.gaps if gap.provisional} == {"agent_down"}
 
 
+def test_no_picture_is_missed_in_a_room_without_a_camera(archive, tmp_path):
+    text = (tmp_path / "rooms.yaml").read_text("utf-8")
+    camera = 'cameras: [{name: main, url: "rtsp://127.0.0.1:9/108"}]'
+    (tmp_path / "rooms.yaml").write_text(text.replace(camera, "microphone: {device: default}"), "utf-8")
+    archive.sync_rooms_file(T0 - 86_400 * SECOND)
+    assert {gap.tracks for gap in coverage(archive).gaps} == {("audio",)}
+
+
 def test_neighbouring_gap_records_of_one_cause_read_as_one(archive, agent):
     for minute in range(3):
         agent.send(agent.gap(T0 + minute * MINUTE, T0 + (minute + 1) * MINUTE))
