@@ -88,11 +88,13 @@ class ReadinessChecker(threading.Thread):
 
     def look_around(self) -> None:
         """Checks if that is due now."""
+        if not self._is_idle():
+            return
         at_us = self._clock()
         configuration = self._configuration()
         proof = first_proof(configuration, at_us) or proof_of_start(configuration, at_us, self._started_us)
         addresses = self._addresses()
-        if proof and self._is_idle() and check_is_due(proof, self._last, at_us, len(addresses)):
+        if proof and check_is_due(proof, self._last, at_us, len(addresses)):
             if self._last and self._last.checked_us < proof.from_us:
                 self._last = self._told = None  # another day's
             self._checking = True
