@@ -9,7 +9,7 @@ the newest record that has arrived is complete, and what lies after it may still
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -20,6 +20,7 @@ from archive import room_days
 from archive.configuration import Configurations, frozen_windows
 from archive.models import Gap, RoomDay, Segment, SegmentManifestRow
 from archive.search import MAX_GAP_US
+from recorder.coverage import SOUND_JOINT_US
 from recorder.instants import US_PER_SECOND, local_date, local_midnight_us
 from recorder.intervals import Interval, intersect, merge, subtract
 from recorder.manifest import MAX_SEGMENT_US, Track
@@ -86,8 +87,10 @@ def _of_day(
         segments = footage.get(source, [])
         told = gaps.get((source, track), [])
         shown = [each.interval for each in segments if each.has_picture or track is Track.AUDIO]
-        holes = subtract(expected, [*shown, *told])
+        holes: Sequence[Interval] = subtract(expected, [*shown, *told])
         if track is Track.AUDIO:
+            # As for the agent's ledger, a joint of two runs, as after the clock was slewed, is no hole.
+            holes = [hole for hole in holes if hole.duration_us >= SOUND_JOINT_US]
             holes = merge([*holes, *_silent(segments, merge(told), expected)])
         for hole in holes:
             yield Uncovered(room, source, track, hole)

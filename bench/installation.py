@@ -68,7 +68,8 @@ class Installation:
         command = [sys.executable, "-m", "protokol", *arguments]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"protokol {' '.join(arguments)}: {done.stderr[-2000:]}")
+            said = done.stdout[-2000:] + done.stderr[-2000:]
+            raise RuntimeError(f"protokol {' '.join(arguments)}: {said}")
         return done.stdout
 
     @contextmanager

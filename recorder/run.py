@@ -264,9 +264,15 @@ class Run:
             encoder, self._encoder = self._encoder, None
             self._encode(encoder.finish())
         if self._current:
-            end_us = self._end_of(self._current)
-            self._close_current(end_us if self._next_us is None else min(end_us, self._next_us))
+            self._close_current(self._end_before_next(self._end_of(self._current)))
         self._finish_previous()
+
+    def _end_before_next(self, end_us: int) -> int:
+        """Where the run ends, that what follows abuts if a joint could not be heard."""
+        next_us = self._next_us
+        if next_us is None or next_us - end_us >= SOUND_JOINT_US:
+            return end_us
+        return min(next_us, self.window.end_us)
 
     def give_up(self, error: ProtokolError) -> int | None:
         """After a failure: commits what is whole on disk, unless the disk failed.
@@ -320,9 +326,15 @@ class Run:
                 abuts = utc_us - self._current.sound_end_us < SOUND_JOINT_US
             self._close_current(utc_us if abuts else self._end_of(self._current), abuts=abuts)
         if action & Action.OPEN:
-            self._current = self._begin_segment(utc_us)
+            self._current = self._begin_segment(self._start_of(utc_us))
         if action & Action.FINISH:
             self._finish_previous()
+
+    def _start_of(self, utc_us: int) -> int:
+        """Sound lies on samples, what it follows ends on a microsecond: the run begins there."""
+        first_us = self.first_host_us + self._offset_us
+        follows = not self.has_picture and 0 < utc_us - first_us <= _US_PER_SAMPLE + 1
+        return first_us if follows else utc_us
 
     def _begin_segment(self, start_us: int) -> _Segment:
         head = SegmentHead(
