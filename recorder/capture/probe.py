@@ -27,12 +27,15 @@ class Pictures:
         """`gop_frames` is None until two keyframes were seen: the distance is longer than the look."""
         known = [at for at in self.shown if at is not None]
         steps = [after - before for before, after in _pairs(sorted(known)) if after > before]
-        groups = [after - before for before, after in _pairs(self.keyframes)]
         frame_s = median(steps) * self.tick_s if steps else 0
+        # By time, not by counting: a picture that was lost on the way belongs to its group.
+        begun = [at for place in self.keyframes if (at := self.shown[place]) is not None]
+        groups = [after - before for before, after in _pairs(begun) if after > before]
+        gop_s = median(groups) * self.tick_s if groups else None
         return {
             "fps": round(1 / frame_s, 1) if frame_s else None,
-            "gop_frames": round(median(groups)) if groups else None,
-            "gop_s": round(median(groups) * frame_s, 2) if groups and frame_s else None,
+            "gop_frames": round(gop_s / frame_s) if gop_s and frame_s else None,
+            "gop_s": round(gop_s, 2) if gop_s else None,
             # A picture that is decoded later than one that is shown after it.
             "b_frames": any(after < before for before, after in _pairs(known)),
         }
