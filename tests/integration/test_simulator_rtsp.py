@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 import subprocess
 import time
@@ -39,8 +40,12 @@ class Watched:
     sizes: set[tuple[int, int]] = field(default_factory=set)
 
 
-def watch(container: av.container.InputContainer, *, reports: int, loop_s: int = LOOP_S) -> Watched:
-    """Decode from the next keyframe on, until that many pictures bore the time of a sender report."""
+def watch(
+    container: av.container.InputContainer, *, reports: int, loop_s: int = LOOP_S, fresh_us: float = math.inf
+) -> Watched:
+    """Decode from the next keyframe on, until that many pictures bore the time of a sender report, and one
+    was younger than `fresh_us`: on a busy machine those that queued come first.
+    """
     seen = Watched()
     prft: dict[int, int] = {}
     packets = container.demux(video=0)
@@ -58,7 +63,8 @@ def watch(container: av.container.InputContainer, *, reports: int, loop_s: int =
             if frame.pts in prft:
                 seen.report_error_us.append(prft[frame.pts] - taken_us)
         # A sender report comes within 5 s; 10 s without one is a failure.
-        if len(seen.report_error_us) >= reports or len(seen.numbers) > 10 * FPS:
+        told = len(seen.report_error_us) >= reports and min(seen.age_us) < fresh_us
+        if told or len(seen.numbers) > 10 * FPS:
             break
     return seen
 
@@ -87,7 +93,7 @@ def test_a_client_opens_it_and_the_time_is_right(camera: tuple[str, Simulator], 
     with recorded(url, recording, seconds=3.5), open_camera(url) as container:
         codecs = [stream.codec_context.name for stream in container.streams]
         assert codecs == ["h264", *([CODECS[audio]] if CODECS[audio] else [])]
-        seen = watch(container, reports=20)
+        seen = watch(container, reports=20, fresh_us=2 * FRAME_US)
     assert_true_time(seen)
     # The best is within a frame of the wall clock, once the frame by which FFmpeg's parser is late is off.
     assert min(seen.age_us) - FRAME_US < FRAME_US
