@@ -48,6 +48,14 @@ def test_a_hole_is_told_for_each_track_up_to_the_newest_record(archive, agent):
     assert uncovered(archive) == []
 
 
+@pytest.mark.parametrize(("hole_us", "tracks"), [(99_999, ["video"]), (100_000, ["audio", "video"])])
+def test_a_joint_of_sound_is_what_the_ledger_takes_for_one(archive, agent, hole_us, tracks):
+    """The agent writes no gap for less than 100 ms of sound; of the picture any hole is one."""
+    agent.send(*agent.segment(T0))
+    agent.send(*agent.segment(T0 + 2 * SECOND + hole_us))
+    assert [place for place, *_ in uncovered(archive)] == [f"room 108, main, {each}" for each in tracks]
+
+
 def test_a_segment_without_sound_needs_a_gap_that_says_so(archive, agent):
     picture = FakeAgent(archive, "228-a").segment(T0)[0].manifest.tracks[:1]
     agent.send(*agent.segment(T0, tracks=picture))

@@ -115,7 +115,7 @@ def test_blocks_tell_the_devices_clock_and_hold_what_it_heard():
     assert not any(block.overflow for block in every)
     counts = np.cumsum([len(block.samples) // 2 for block in every])
     assert [block.end_count for block in every] == counts.tolist()
-    arrivals = [block.arrival_us for block in blocks]
+    arrivals = [block.arrival_us for block in every]
     assert arrivals == sorted(arrivals)
     samples = np.frombuffer(b"".join(block.samples for block in blocks), "<i2")
     onsets_us = np.array(beep_onsets(samples, 48_000)) * 1e6

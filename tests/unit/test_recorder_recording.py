@@ -37,10 +37,14 @@ T0 = 1_795_161_600 * S
 # CLOCK_MONOTONIC then.
 M0 = 1000 * S
 FRAME_US = 40_000
+# Pictures are taken on no sample of sound, and samples on no whole microsecond.
+PICTURE_OFF_US = 7
+SOUND_OFF = 17
+SOUND_OFF_US = SOUND_OFF * S // ENCODED_RATE
 BLOCK = ENCODED_RATE // 50
 HOUR = Interval(T0, T0 + 3600 * S)
 # A frame of AAC, and what rounding to microseconds and to samples does.
-FRAME_OF_SOUND_US = 1024 * S // ENCODED_RATE + 15
+FRAME_OF_SOUND_US = 1024 * S // ENCODED_RATE + 5 + PICTURE_OFF_US
 
 
 CONFIGURATION = configuration("rtsp://127.0.0.1:9/")
@@ -74,14 +78,13 @@ class Rig:
     def picture(self, at_us):
         number = at_us // FRAME_US
         packet = coded()[number % len(coded())]
-        host_us = M0 + at_us + 7  # on no sample of sound
+        host_us = M0 + at_us + PICTURE_OFF_US
         if packet.is_keyframe:
             self.recording.keyframe(lambda: _picture(packet), host_us, changed=False)
         self.recording.video(packet, host_us, 0, FRAME_US, keyframe=packet.is_keyframe)
 
     def sound(self, at_us):
-        # Samples lie on no whole microsecond, as a rule.
-        ticks = (M0 + at_us) * ENCODED_RATE // S + 17
+        ticks = (M0 + at_us) * ENCODED_RATE // S + SOUND_OFF
         self.recording.sound(tone(ticks, BLOCK), ticks, "mic")
 
     def copied(self, packet, at_us):
@@ -238,7 +241,7 @@ def test_without_a_camera_sound_waits_for_no_picture(root):
     rig = Rig(root, has_camera=False)
     for at_us in range(0, S, 20_000):
         rig.sound(at_us)
-        assert rig.recording.last_sound_us >= M0 + at_us
+        assert rig.recording.last_sound_us == M0 + at_us + SOUND_OFF_US
     rig.recording.end()
 
 
@@ -340,7 +343,7 @@ def test_a_run_of_sound_alone_begins_with_its_first_sample(root):
     rig = Rig(root)
     play(rig, media(rig, 5, without=(0, 5 * S)))
     rig.recording.end()
-    assert 0 <= rig.segments()[0].start_us - T0 < 500
+    assert 0 <= rig.segments()[0].start_us - T0 - SOUND_OFF_US < 100
 
 
 def test_sound_that_no_encoder_takes_ends_the_run_not_the_recorder(root):
