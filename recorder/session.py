@@ -183,8 +183,8 @@ class Session:
             self.take(each, at_us)
         self._observing = True
 
-    # From here to the disk each packet passes 40 times a second and source: this is a third of what the
-    # agent costs, so that what is usual comes first and calls as little as it can.
+    # What follows runs for each packet, some 40 times a second and source, and is a third of the agent's CPU:
+    # what is usual comes first and calls as little as it can.
 
     def _process_video(self, track: _Track, packet: Any, arrival_us: int) -> None:
         order, clock = self._order, self.clock

@@ -351,7 +351,7 @@ class CameraLink(threading.Thread):
             failure = error
         if burst:
             inbox.put_burst(burst)
-        if clock_ns() - now_ns > _SOCKET_TIMEOUT_US * 900:
+        if clock_ns() - now_ns > 0.9 * _SOCKET_TIMEOUT_US * 1000:
             raise CameraError("the camera sends nothing any more", cause=GapCause.CAMERA_STALLED)
         if failure is not None:
             raise CameraError.of(failure) from failure
