@@ -12,7 +12,8 @@ from archive.configuration import Configurations, is_in_force, is_settled, read_
 from archive.database import Database
 from archive.keys import load_or_make_server_key
 from archive.models import ArchiveMark, RoomsVersion
-from archive.store import Store, open_store
+from archive.sealed import SealedStore
+from archive.store import open_raw_store
 from recorder.errors import ConfigurationError
 from recorder.instants import now_us
 from recorder.rooms import parse_rooms
@@ -27,7 +28,7 @@ class Archive:
 
     settings: Settings
     database: Database
-    store: Store
+    store: SealedStore
     configurations: Configurations
     server_key: Ed25519PrivateKey
 
@@ -44,7 +45,8 @@ class Archive:
         else:
             database.require_current_schema()
         server_key = load_or_make_server_key(settings.server_key_file)
-        archive = cls(settings, database, open_store(settings.store), Configurations(server_key), server_key)
+        store = SealedStore(open_raw_store(settings.store))
+        archive = cls(settings, database, store, Configurations(server_key), server_key)
         archive._mark_kind()
         with database.reading() as session:
             first = session.scalar(select(RoomsVersion.version).limit(1)) is None

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from archive import custody, room_days
 from archive.models import Garbage, Quarantine, Segment
+from archive.store import room_day_of
 from archive.system import Archive
 from recorder.errors import BadInstantError, UnknownRoomError
 from retention.facts import batches, local_day
@@ -23,8 +24,7 @@ def find(archive: Archive, now_us: int) -> dict[tuple[str, str], list[str]]:
     """
     by_day: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for name in archive.store.names():
-        room, date, _ = name.split("/", 2)
-        by_day[room, date].append(name)
+        by_day[room_day_of(name)].append(name)
     with archive.database.reading() as session:
         due = {day: names for day, names in by_day.items() if _is_due(session, archive, day, now_us)}
         strays = {day: _unknown(session, names) for day, names in due.items()}

@@ -11,7 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
-from archive.store import LocalStore
+from archive.local_store import LocalStore
+from archive.sealed import SealedStore
 from archive.system import Archive
 from recorder.settings import Settings
 from retention import purge
@@ -32,7 +33,7 @@ class DyingStore(LocalStore):
 def main(directory: str, now_us: str, step: str) -> None:
     archive = Archive.open(Settings(data_dir=Path(directory), demo=True))
     if step == "half_unlinked":
-        archive = dataclasses.replace(archive, store=DyingStore(archive.store.root))
+        archive = dataclasses.replace(archive, store=SealedStore(DyingStore(archive.store.raw.root)))
     confirm = purge.plan(archive, int(now_us)).digest
     purge.run(
         archive,

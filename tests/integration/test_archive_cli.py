@@ -83,7 +83,7 @@ def test_export_decodes_without_an_error_and_is_in_the_log(env, archive, tmp_pat
 
 def test_check_finds_what_is_missing_altered_and_foreign(env, archive):
     assert protokol(env, "archive", "check", "--deep").stdout == ""
-    first, second, third = sorted(archive.store.root.glob("108/*/*.mp4"))
+    first, second, third = sorted(archive.store.raw.root.glob("108/*/*.mp4"))
     first.unlink()
     data = bytearray(second.read_bytes())
     data[5000] ^= 1

@@ -63,7 +63,7 @@ def test_a_segment_altered_on_the_way_is_asked_for_again_and_leaves_nothing(arch
         agent.send(signed, body[:-1])
     with pytest.raises(DigestMismatchError):
         agent.send(signed, body + b"x")
-    assert list(archive.store.root.glob("**/.incoming-*")) == []
+    assert list(archive.store.raw.root.glob("**/.incoming-*")) == []
     assert agent.send(signed, body).outcome == "accepted"
 
 

@@ -1,17 +1,24 @@
-"""The contract of every store; today there is one implementation."""
+"""The contract of every store, raw and sealed; today there is one raw one."""
 
 from __future__ import annotations
 
 import pytest
 
-from archive.store import LocalStore, ObjectMissingError, StoreError, StoreFullError, open_store
+from archive.local_store import LocalStore
+from archive.sealed import SealedStore
+from archive.store import ObjectMissingError, StoreError, StoreFullError, open_raw_store
 
 NAME = "108/2026-11-20/0190-abc.mp4"
 
 
 @pytest.fixture
-def store(tmp_path):
+def raw(tmp_path):
     return LocalStore(tmp_path / "footage")
+
+
+@pytest.fixture(params=["raw", "sealed"])
+def store(request, raw):
+    return raw if request.param == "raw" else SealedStore(raw)
 
 
 def put(store, name, *pieces):
@@ -31,7 +38,7 @@ def test_what_was_committed_is_read_back_by_payload_offsets(store):
     assert list(store.names()) == [NAME]
 
 
-def test_nothing_bears_the_name_before_commit_and_nothing_stays_after_abort(store):
+def test_nothing_bears_the_name_before_commit_and_nothing_stays_after_abort(store, raw):
     writer = store.writer(NAME)
     writer.write(b"half")
     assert writer.pread(1, 2) == b"al"
@@ -40,7 +47,7 @@ def test_nothing_bears_the_name_before_commit_and_nothing_stays_after_abort(stor
     assert list(store.names()) == []
     writer.abort()
     writer.abort()
-    assert [path for path in store.root.rglob("*") if path.is_file()] == []
+    assert [path for path in raw.root.rglob("*") if path.is_file()] == []
 
 
 def test_commit_under_another_name_of_the_room_day(store):
@@ -71,12 +78,12 @@ def test_a_name_that_is_no_object_name_is_refused(store, name):
         store.open(name)
 
 
-def test_a_foreign_file_is_refused_by_its_header(store):
-    path = store.root / NAME
+def test_a_foreign_file_is_refused_by_its_header(raw):
+    path = raw.root / NAME
     path.parent.mkdir(parents=True)
     path.write_bytes(b"\0" * 100)
     with pytest.raises(StoreError, match="header"):
-        store.open(NAME)
+        SealedStore(raw).open(NAME)
 
 
 def test_a_full_disk_is_told_apart_and_leaves_nothing(tiny_disk):
@@ -89,4 +96,4 @@ def test_a_full_disk_is_told_apart_and_leaves_nothing(tiny_disk):
 
 def test_an_unknown_kind_of_store_is_named():
     with pytest.raises(StoreError, match="gopher"):
-        open_store("gopher://host/x")
+        open_raw_store("gopher://host/x")

@@ -55,7 +55,7 @@ def test_a_killed_purge_is_finished_by_the_next_run(tmp_path, step):
     with archive.database.transaction() as session:
         holds.place(session, archive, [order], HELD_US)
     (held_name,) = [name for name in archive.store.names() if held in name]
-    footage = (archive.store.root / held_name).read_bytes()
+    footage = (archive.store.raw.root / held_name).read_bytes()
 
     killed = subprocess.run(
         [sys.executable, "-m", "tests.integration.retention_killed_run", tmp_path, str(DUE), step],
@@ -74,7 +74,7 @@ def test_a_killed_purge_is_finished_by_the_next_run(tmp_path, step):
     report = purge.run(archive, actor="system", now_us=DUE, confirm=purge.plan(archive, DUE).digest)
     assert report.failures == []
     assert list(archive.store.names()) == [held_name]
-    assert (archive.store.root / held_name).read_bytes() == footage
+    assert (archive.store.raw.root / held_name).read_bytes() == footage
     assert list(check(archive, deep=True)) == []
     with archive.database.reading() as session:
         assert list(session.scalars(select(Segment.id))) == [held]

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from archive import custody
 from archive.check import check
+from archive.local_store import LocalStore
 from archive.models import (
     Certificate,
     ChainLink,
@@ -25,7 +26,8 @@ from archive.models import (
     SegmentManifestRow,
     Tombstone,
 )
-from archive.store import LocalStore, StoreError
+from archive.sealed import SealedStore
+from archive.store import StoreError
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us, now_us
 from recorder.intervals import Interval
@@ -306,7 +308,7 @@ class BrokenStore(LocalStore):
 def test_one_days_failure_does_not_stop_the_others_and_is_finished_later(archive, agent):
     agent.record(at(20))
     agent.record(at(21))
-    broken = dataclasses.replace(archive, store=BrokenStore(archive.store.root))
+    broken = dataclasses.replace(archive, store=SealedStore(BrokenStore(archive.store.raw.root)))
     report = run(broken, DUE + 24 * HOUR)
     assert any("Input/output error" in line for line in report.failures)
     assert [row.date for row in rows(archive, Certificate)] == ["2026-11-21"]

@@ -1,0 +1,130 @@
+"""Objects in a local directory. Durable: `commit` returns after fsync(file), rename, fsync(directory).
+
+Ready-made local object stores were tried and never fsync: 929 of 929 acknowledged files were corrupt after
+a power cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from archive.store import ObjectMissingError, StoreError, StoreFullError, checked_name
+from recorder.durable import make_directory, sync_directory, write_all
+
+_TEMPORARY = ".incoming-"
+
+
+class LocalStore:
+    """Objects as files below one directory, one directory a room-day."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            make_directory(root)
+        except OSError as error:
+            raise StoreError(f"cannot make the store directory {root}: {error.strerror}") from error
+
+    def _path(self, name: str) -> Path:
+        return self.root / checked_name(name)
+
+    def writer(self, name: str) -> _LocalWriter:
+        return _LocalWriter(self._path(name))
+
+    def open(self, name: str) -> _LocalReader:
+        return _LocalReader(self._path(name), name)
+
+    def delete(self, names: Iterable[str]) -> None:
+        directories = set()
+        for name in names:
+            path = self._path(name)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(f"cannot delete {name}: {error.strerror}") from error
+            directories.add(path.parent)
+        for directory in directories:
+            with contextlib.suppress(FileNotFoundError):
+                sync_directory(directory)
+
+    def names(self) -> Iterator[str]:
+        for path in sorted(self.root.glob("*/*/*")):
+            if path.is_file() and not path.name.startswith(_TEMPORARY):
+                yield path.relative_to(self.root).as_posix()
+
+    def sweep(self) -> int:
+        leftovers = list(self.root.glob(f"*/*/{_TEMPORARY}*"))
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        return len(leftovers)
+
+
+class _LocalWriter:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # In the target directory, so that the rename never crosses file systems.
+        self._temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{os.urandom(6).hex()}")
+        self._fd = -1
+        with self._storing():
+            make_directory(path.parent)
+            self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+
+    @contextlib.contextmanager
+    def _storing(self) -> Iterator[None]:
+        """A failed write is fatal to this data: never retried on the same file."""
+        try:
+            yield
+        except OSError as error:
+            self.abort()
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StoreFullError(f"no space left for {self._path.name}") from error
+            raise StoreError(f"cannot store {self._path.name}: {error.strerror}") from error
+
+    def write(self, data: bytes) -> None:
+        with self._storing():
+            write_all(self._fd, data)
+
+    def pread(self, offset: int, length: int) -> bytes:
+        with self._storing():
+            return os.pread(self._fd, length, offset)
+
+    def commit(self, name: str | None = None) -> None:
+        target = self._path.with_name(name.rpartition("/")[2]) if name else self._path
+        with self._storing():
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            self._temporary.rename(target)
+            sync_directory(target.parent)
+
+    def abort(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._temporary.unlink(missing_ok=True)
+
+
+class _LocalReader:
+    def __init__(self, path: Path, name: str) -> None:
+        self._name = name
+        try:
+            self._fd = os.open(path, os.O_RDONLY)
+        except FileNotFoundError as error:
+            raise ObjectMissingError(f"no object {name}") from error
+        except OSError as error:
+            raise StoreError(f"cannot read {name}: {error.strerror}") from error
+        self.size_bytes = os.fstat(self._fd).st_size
+
+    def pread(self, offset: int, length: int) -> bytes:
+        try:
+            return os.pread(self._fd, length, offset)
+        except OSError as error:
+            raise StoreError(f"cannot read {self._name}: {error.strerror}") from error
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

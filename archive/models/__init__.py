@@ -1,0 +1,48 @@
+"""All tables of the council server, so that one Alembic sees them.
+
+Times are UTC microseconds (`*_us`), dates are local ISO dates as text, intervals half-open.
+"""
+
+from archive.models.base import Base, metadata
+from archive.models.custody import CustodyEvent, CustodyHead, Viewing
+from archive.models.footage import (
+    ChainLink,
+    Gap,
+    Mark,
+    Quarantine,
+    RoomDay,
+    SampleIndex,
+    Segment,
+    SegmentManifestRow,
+)
+from archive.models.people import LoginSession, Request, RequestPerson, User
+from archive.models.retention import Certificate, Garbage, Hold, Tombstone
+from archive.models.rooms import ArchiveMark, Enrolment, RoomStatus, RoomsVersion
+
+__all__ = [
+    "ArchiveMark",
+    "Base",
+    "Certificate",
+    "ChainLink",
+    "CustodyEvent",
+    "CustodyHead",
+    "Enrolment",
+    "Gap",
+    "Garbage",
+    "Hold",
+    "LoginSession",
+    "Mark",
+    "Quarantine",
+    "Request",
+    "RequestPerson",
+    "RoomDay",
+    "RoomStatus",
+    "RoomsVersion",
+    "SampleIndex",
+    "Segment",
+    "SegmentManifestRow",
+    "Tombstone",
+    "User",
+    "Viewing",
+    "metadata",
+]
