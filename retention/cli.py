@@ -15,6 +15,7 @@ from typing import Any
 import click
 from sqlalchemy import select
 
+from archive import certified
 from archive.cli import actor, parse_interval
 from archive.models import Certificate, Hold
 from archive.system import Archive
@@ -109,7 +110,7 @@ def certificates(*, as_json: bool) -> None:
     """Certificates of purge, each checked: signature, chain and tombstone. Exit code 1 if one fails."""
     with _open() as archive, archive.database.reading() as session:
         rows = list(session.scalars(select(Certificate).order_by(Certificate.id)))
-        findings = list(certificate.verify(session, archive.server_key.public_key()))
+        findings = list(certified.verify(session, archive.server_key.public_key()))
         waiting = certificate.uncertified(session)
     if as_json:
         _print([rendering.certificate_document(row) for row in rows])

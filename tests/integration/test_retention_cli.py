@@ -15,6 +15,7 @@ from protokol import cli
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us
 from retention.errors import ClockError, ConfirmationError, DayGoneError
+from tests.attacker import attack
 from tests.footage import FakeAgent, make_archive
 
 ROOT = Path(__file__).parents[2]
@@ -87,8 +88,7 @@ def test_an_altered_certificate_is_a_finding(directory):
     digest = document("retention", "plan", "--now", DUE)["digest"]
     document("retention", "run", "--now", DUE, "--confirm", digest)
     archive = make_archive(directory)
-    with archive.database.transaction() as session:
-        session.connection().exec_driver_sql("UPDATE certificate SET signature = 'AAAA'")
+    attack(archive, "UPDATE certificate SET signature = 'AAAA'")
     archive.close()
     result = protokol("retention", "certificates")
     assert result.exit_code == 1
