@@ -11,8 +11,11 @@ time stamp: `{"checkpoint": {…}, "public_key": …, "sha256": …, "signature"
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
+import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +30,7 @@ from sqlalchemy.orm import Session
 from archive import custody
 from archive.models import CustodyCheckpoint, CustodyHead
 from archive.system import Archive
-from recorder.durable import make_directory, replace_file
+from recorder.durable import make_directory, sync_directory, write_all
 from recorder.errors import ProtokolError
 from recorder.instants import local_date
 from recorder.logging import get_logger
@@ -189,9 +192,25 @@ def publish(archive: Archive) -> None:
             _log.critical("checkpoint_not_published", alarm=True, error=error)
             continue
         if f"{date}.json" not in there:
-            replace_file(target / f"{date}.json", document(row, key))
+            _write_once(target / f"{date}.json", document(row, key))
         if row.time_stamp is not None and f"{date}.tsr" not in there:
-            replace_file(target / f"{date}.tsr", row.time_stamp)
+            _write_once(target / f"{date}.tsr", row.time_stamp)
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Durable on return; a file that stands there by then is left as it is. Anybody may read it."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        write_all(descriptor, content)
+        os.fsync(descriptor)
+        # Unlike a rename, a link takes no other file's name.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        os.close(descriptor)
+        temporary.unlink()
+    sync_directory(path.parent)
 
 
 def keep_time_stamp(archive: Archive, number: int, response: bytes) -> bool:

@@ -81,7 +81,7 @@ class _Bound:
         for told in self.checkpoints:
             yield (
                 "custody",
-                f"the chain ends before event {told.sequence} of checkpoint {told.date}: it was cut",
+                f"the chain was cut before event {told.sequence} of checkpoint {told.date}",
             )
         for action, subject in self.promised:
             yield _PROMISES[action], f"no event of the chain tells of {subject}, which stands in the database"

@@ -17,7 +17,6 @@ default_tsa = tsa1
 serial = {home}/serial
 signer_cert = {home}/tsa.pem
 signer_key = {home}/tsa.key
-certs = {home}/root.pem
 signer_digest = sha256
 default_policy = 1.2.3.4.1
 digests = sha256, sha384, sha512
