@@ -22,9 +22,9 @@ from recorder.instants import to_datetime
 
 # Debian's fonts-dejavu-core, which setup-system.sh installs.
 FONTS = Path("/usr/share/fonts/truetype/dejavu")
-_MARGIN_MM = 18
+_MARGIN_MM = 16
 _LABEL_MM = 66
-_LINE_MM = 5
+_LINE_MM = 4.2
 # Two lines of a label or of a value, and what is around them.
 _ROW_MM = 12
 _INK, _SOFT, _LINE = (20, 33, 61), (70, 80, 106), (214, 220, 232)
@@ -48,11 +48,13 @@ def render(row: Certificate, timezone: str) -> bytes:
     pdf.heading(f"Протокол знищення № {row.id}", f"Purge certificate No. {row.id}")
     for each in _facts(document, timezone):
         pdf.fact(each)
+    pdf.ln(1)
     for text in (document["scope"]["uk"], document["scope"]["en"]):
         pdf.paragraph(text)
     pdf.subheading("Для перевірки / To verify")
     for each in _proofs(row, document):
         pdf.fact(each, mono=True)
+    pdf.ln(1)
     pdf.paragraph(_HOW_UK)
     pdf.paragraph(_HOW_EN)
     pdf.commands(_HOW_BY_HAND)
@@ -151,12 +153,12 @@ class _Sheet(FPDF):
         self._text(text, 8)
 
     def paragraph(self, text: str) -> None:
-        self._style("sans", "", 9, _INK)
+        self._style("sans", "", 8.5, _INK)
         self._text(text, _LINE_MM)
         self.ln(1)
 
     def commands(self, text: str) -> None:
-        self._style("mono", "", 8, _INK)
+        self._style("mono", "", 7.5, _INK)
         self._text(text, 4, wrap="CHAR")
 
     def fact(self, row: Row, *, mono: bool = False) -> None:
@@ -170,16 +172,17 @@ class _Sheet(FPDF):
         self._style("sans", "", 9, _INK)
         self._text(uk, 4, width_mm=_LABEL_MM)
         self._style("sans", "", 7, _SOFT)
-        self._text(en, 3.5, width_mm=_LABEL_MM)
+        self._text(en, 3, width_mm=_LABEL_MM)
         bottom = self.get_y()
         self.set_xy(_MARGIN_MM + _LABEL_MM, top + 1)
         if mono:
-            self._style("mono", "", 8, _INK)
-            self._text(value, 4.5, wrap="CHAR")
+            # A digest of 64 letters, 0.602 em each, fits into one line.
+            self._style("mono", "", 7.5, _INK)
+            self._text(value, 4, wrap="CHAR")
         else:
             self._style("sans", "", 10, _INK)
             self._text(value, 4.5)
-        self.set_y(max(bottom, self.get_y()) + 1)
+        self.set_y(max(bottom, self.get_y()) + 0.8)
 
     def _text(self, text: str, line_mm: float, *, width_mm: float = 0, wrap: str = "WORD") -> None:
         """Ends at the beginning of the next line. `width_mm` 0: up to the right margin."""

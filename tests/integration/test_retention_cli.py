@@ -82,6 +82,10 @@ def test_the_whole_way_plan_hold_run_release_run(directory):
     lines = protokol("retention", "certificates").stdout.splitlines()
     assert lines[0].startswith("1  room 108  2099-11-20: 1 objects, ")
     assert lines[0].endswith(f"; kept under hold {hold['id']}")
+    assert protokol("retention", "certificates", "--pdf", str(directory / "sheets")).exit_code == 0
+    sheets = sorted((directory / "sheets").iterdir())
+    assert [each.name for each in sheets] == ["certificate-1.pdf", "certificate-2.pdf"]
+    assert sheets[0].read_bytes().startswith(b"%PDF-")
 
 
 def test_an_altered_certificate_is_a_finding(directory):
