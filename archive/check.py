@@ -32,7 +32,7 @@ Kind = Literal[
     custody_check.Kind,
 ]
 
-ADVICE: dict[Kind, str] = {
+ADVICE: dict[str, str] = {
     "missing": "restore the object from a backup of the store; the index still knows its digest",
     "altered": "restore the object from a backup of the store; keep the altered one for the inquiry",
     "foreign": "no row names this object: an upload that was cut off after its rename, or a stranger's file",

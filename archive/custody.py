@@ -108,6 +108,7 @@ def verify(session: Session, see: Callable[[Row[Any]], None] | None = None) -> I
     taken for whatever somebody may have put there: nothing in a row makes the walk stop.
     """
     previous, expected = GENESIS, 1
+    row: Any
     for row in session.execute(
         select(*_COLUMNS).order_by(CustodyEvent.sequence).execution_options(yield_per=_ROWS_AT_ONCE)
     ):

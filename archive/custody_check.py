@@ -29,7 +29,7 @@ from recorder.manifest import ManifestError, canonical
 Kind = Literal["custody", "checkpoint", "certificate", "time_stamp", "guard"]
 Line = tuple[Kind, str]
 
-ADVICE: dict[Kind, str] = {
+ADVICE: dict[str, str] = {
     "custody": "the log of actions was edited or cut: keep the database and inquire; compare with a backup "
     "and with checkpoints that others have kept (--witness FILE)",
     "checkpoint": "what was published differs from what is here: keep both, inquire; after a restore from a "

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fpdf import FPDF
-from fpdf.enums import XPos, YPos
+from fpdf.enums import WrapMode, XPos, YPos
 
 from archive.models import Certificate
 from recorder.errors import ConfigurationError
@@ -159,7 +159,7 @@ class _Sheet(FPDF):
 
     def commands(self, text: str) -> None:
         self._style("mono", "", 7.5, _INK)
-        self._text(text, 4, wrap="CHAR")
+        self._text(text, 4, wrap=WrapMode.CHAR)
 
     def fact(self, row: Row, *, mono: bool = False) -> None:
         uk, en, value = row
@@ -178,13 +178,15 @@ class _Sheet(FPDF):
         if mono:
             # A digest of 64 letters, 0.602 em each, fits into one line.
             self._style("mono", "", 7.5, _INK)
-            self._text(value, 4, wrap="CHAR")
+            self._text(value, 4, wrap=WrapMode.CHAR)
         else:
             self._style("sans", "", 10, _INK)
             self._text(value, 4.5)
         self.set_y(max(bottom, self.get_y()) + 0.8)
 
-    def _text(self, text: str, line_mm: float, *, width_mm: float = 0, wrap: str = "WORD") -> None:
+    def _text(
+        self, text: str, line_mm: float, *, width_mm: float = 0, wrap: WrapMode = WrapMode.WORD
+    ) -> None:
         """Ends at the beginning of the next line. `width_mm` 0: up to the right margin."""
         self.multi_cell(
             width_mm, line_mm, text, align="L", wrapmode=wrap, new_x=XPos.LMARGIN, new_y=YPos.NEXT
