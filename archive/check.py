@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from archive import account, custody, enrolment
+from archive import account, custody_check, enrolment
 from archive.models import ChainLink, Enrolment, Garbage, Quarantine, Segment, SegmentManifestRow
 from archive.store import ObjectMissingError, Store, StoreError
 from archive.system import Archive
@@ -28,10 +29,10 @@ Kind = Literal[
     "broken_link",
     "uncovered",
     "garbage",
-    "custody",
+    custody_check.Kind,
 ]
 
-ADVICE: dict[Kind, str] = {
+ADVICE: dict[str, str] = {
     "missing": "restore the object from a backup of the store; the index still knows its digest",
     "altered": "restore the object from a backup of the store; keep the altered one for the inquiry",
     "foreign": "no row names this object: an upload that was cut off after its rename, or a stranger's file",
@@ -40,7 +41,7 @@ ADVICE: dict[Kind, str] = {
     "broken_link": "a manifest does not follow its predecessor: the chain was forked or edited, inquire",
     "uncovered": "neither footage nor a signed gap: look for open links, quarantine, a lost spool",
     "garbage": "a purge was interrupted: `protokol retention run` finishes it",
-    "custody": "the log of actions was edited or cut: keep the database and inquire",
+    **custody_check.ADVICE,
 }
 
 
@@ -60,8 +61,20 @@ def check(archive: Archive, *, deep: bool = False) -> Iterator[Finding]:
         yield from _account(session, archive)
         for row in session.scalars(select(Garbage).order_by(Garbage.object_name)):
             yield Finding("garbage", f"{row.object_name} is destroyed but not unlinked yet")
-        for line in custody.verify(session):
-            yield Finding("custody", line)
+    yield from custody_findings(archive)
+
+
+def custody_findings(archive: Archive) -> Iterator[Finding]:
+    """The proofs alone: custody chain, checkpoints, time stamps, certificates."""
+    for kind, line in custody_check.check(archive):
+        yield Finding(kind, line)
+
+
+def witness_findings(archive: Archive, paths: Iterable[Path]) -> Iterator[Finding]:
+    """Published checkpoints that others have kept, against the database."""
+    for path in paths:
+        for kind, line in custody_check.witness(archive, path):
+            yield Finding(kind, line)
 
 
 def _objects(session: Session, store: Store, *, deep: bool) -> Iterator[Finding]:

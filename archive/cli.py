@@ -185,11 +185,20 @@ def _write(output: Path, pieces: Iterable[bytes]) -> None:
 
 @click.command()
 @click.option("--deep", is_flag=True, help="read and hash every object, verify every signature")
+@click.option("--custody", is_flag=True, help="only the custody chain, its checkpoints and certificates")
+@click.option(
+    "--witness",
+    "witnesses",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="a published checkpoint that somebody has kept",
+)
 @click.option("--json", "as_json", is_flag=True)
-def check(*, deep: bool, as_json: bool) -> None:
+def check(*, deep: bool, custody: bool, witnesses: tuple[Path, ...], as_json: bool) -> None:
     """Compare index and objects both ways, walk the chains. Exit code 1 with findings."""
     archive = Archive.open(load_settings())
-    findings = list(checking.check(archive, deep=deep))
+    findings = list(checking.custody_findings(archive) if custody else checking.check(archive, deep=deep))
+    findings += checking.witness_findings(archive, witnesses)
     if as_json:
         click.echo(
             json.dumps([{"kind": f.kind, "what": f.what} for f in findings], ensure_ascii=False, indent=1)

@@ -72,6 +72,12 @@ class Settings(BaseSettings):
         min_length=20,
         description="bearer token with which an alert system marks alerts; without it none may",
     )
+    tsa_url: _Url | None = Field(
+        None, description="time stamp authority (RFC 3161) for daily checkpoints; default: none"
+    )
+    tsa_certificate_file: Path | None = Field(
+        None, description="PEM certificates that vouch for the time stamp authority"
+    )
     demo: bool = Field(False, description="set by `protokol demo`; marks the archive it creates as a demo")
 
     @classmethod

@@ -9,16 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from archive import custody
+from archive.checkpoint import chain_sha256
 from archive.models import Certificate, Garbage, Tombstone
 from archive.system import Archive
 from recorder.manifest import canonical
@@ -92,7 +92,7 @@ def digest_of(hashes: Iterable[str]) -> str:
 def sign(document: dict[str, Any], key: Ed25519PrivateKey) -> Signed:
     encoded = canonical(document)
     signature = base64.b64encode(key.sign(encoded)).decode()
-    return Signed(encoded.decode(), signature, _sha256(encoded.decode(), signature))
+    return Signed(encoded.decode(), signature, chain_sha256(encoded.decode(), signature))
 
 
 def issue(session: Session, archive: Archive, tombstone_id: int, *, actor: str, now_us: int) -> int | None:
@@ -151,42 +151,7 @@ def issue(session: Session, archive: Archive, tombstone_id: int, *, actor: str, 
     return number
 
 
-def verify(session: Session, public_key: Ed25519PublicKey) -> Iterator[str]:
-    """Walk all certificates; yields a line for each that is missing, altered, unsigned or misplaced,
-    and for each tombstone that does not match its certificate. Silence is a clean chain.
-    """
-    expected, previous = 1, None
-    for row in session.scalars(select(Certificate).order_by(Certificate.id)):
-        if row.id != expected:
-            yield f"certificates {expected}..{row.id - 1} are missing"
-        if row.previous_sha256 != previous:
-            yield f"certificate {row.id} does not follow the one before it"
-        yield from _check(row, public_key)
-        tombstone = session.scalars(select(Tombstone).filter_by(certificate_id=row.id)).one_or_none()
-        told = json.loads(row.body).get("tombstone_sha256")
-        if tombstone is None or hashlib.sha256(tombstone.body.encode()).hexdigest() != told:
-            yield f"certificate {row.id}: its tombstone is missing or was altered"
-        expected, previous = row.id + 1, row.sha256
-
-
 def uncertified(session: Session) -> int:
     """Tombstones whose objects are not gone, or whose certificate is not signed, yet."""
     statement = select(func.count()).select_from(Tombstone).where(Tombstone.certificate_id.is_(None))
     return session.scalar(statement) or 0
-
-
-def _check(row: Certificate, public_key: Ed25519PublicKey) -> Iterator[str]:
-    if _sha256(row.body, row.signature) != row.sha256:
-        yield f"certificate {row.id} was altered"
-    try:
-        public_key.verify(base64.b64decode(row.signature), row.body.encode())
-    except (InvalidSignature, ValueError):
-        yield f"certificate {row.id} bears no valid signature of this server's key"
-    document = json.loads(row.body)
-    told = (document["number"], document["room"]["id"], document["date"], document["previous"])
-    if told != (row.id, row.room, row.date, row.previous_sha256):
-        yield f"certificate {row.id} is filed under another number, room or date than it was signed for"
-
-
-def _sha256(encoded: str, signature: str) -> str:
-    return hashlib.sha256(f"{encoded}\n{signature}\n".encode()).hexdigest()

@@ -10,14 +10,18 @@ import json
 import sys
 from collections.abc import Iterable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import click
 from sqlalchemy import select
 
+from archive import certified
 from archive.cli import actor, parse_interval
 from archive.models import Certificate, Hold
 from archive.system import Archive
+from recorder.durable import replace_file
+from recorder.errors import ProtokolError
 from recorder.instants import now_us, parse_instant
 from recorder.logging import configure_logging
 from recorder.settings import load_settings
@@ -104,13 +108,17 @@ def run(now_text: str | None, confirm: str | None, *, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--pdf", "directory", type=click.Path(path_type=Path), help="write each as a PDF into DIR")
 @_json_option
-def certificates(*, as_json: bool) -> None:
+def certificates(directory: Path | None, *, as_json: bool) -> None:
     """Certificates of purge, each checked: signature, chain and tombstone. Exit code 1 if one fails."""
     with _open() as archive, archive.database.reading() as session:
         rows = list(session.scalars(select(Certificate).order_by(Certificate.id)))
-        findings = list(certificate.verify(session, archive.server_key.public_key()))
+        findings = list(certified.verify(session, archive.server_key.public_key()))
         waiting = certificate.uncertified(session)
+        timezone = archive.timezone(session)
+    if directory is not None:
+        _write(directory, rows, timezone)
     if as_json:
         _print([rendering.certificate_document(row) for row in rows])
     else:
@@ -119,6 +127,19 @@ def certificates(*, as_json: bool) -> None:
     if waiting:
         findings.append(f"{waiting} purges are not certified yet; `protokol retention run` finishes them")
     _leave(findings)
+
+
+def _write(directory: Path, rows: Iterable[Certificate], timezone: str) -> None:
+    """`certificate-N.pdf` of each. The same certificate gives the same bytes: writing again harms nothing."""
+    # Imported here: the library of PDF is heavy, and the nightly purge does not need it.
+    from retention import certificate_pdf  # noqa: PLC0415 -- as above
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for row in rows:
+            replace_file(directory / f"certificate-{row.id}.pdf", certificate_pdf.render(row, timezone))
+    except OSError as error:
+        raise ProtokolError(f"cannot write into {directory}: {error.strerror}") from error
 
 
 @click.command()

@@ -14,6 +14,7 @@ from retrieval_api.middleware import BodyLimit, SecurityHeaders
 from retrieval_api.routes import (
     board,
     calibrate,
+    checkpoints,
     clips,
     custody,
     day,
@@ -44,6 +45,7 @@ _ROUTES = (
     day,
     extension,
     custody,
+    checkpoints,
     notice,
     resident,
     review,

@@ -13,6 +13,7 @@ import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
 from archive import viewing
+from archive.checkpoint_service import CheckpointService
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.instants import US_PER_MINUTE, now_us
@@ -117,6 +118,8 @@ def run(archive: Archive, sock: socket.socket) -> None:
     if archive.database.is_sqlite and (leftovers := archive.store.sweep()):
         _log.warning("leftovers_swept", objects=leftovers)
     retention, housekeeping = RetentionService(archive), Housekeeping(archive)
+    checkpoints = CheckpointService(archive)
+    checkpoints.start()
     retention.start()
     housekeeping.start()
     # uvicorn raises the signal that stopped it once more at its end: that must not kill what follows.
@@ -129,5 +132,6 @@ def run(archive: Archive, sock: socket.socket) -> None:
     finally:
         housekeeping.stop()
         retention.stop()
+        checkpoints.stop()
         archive.close()
         _log.info("stopped")

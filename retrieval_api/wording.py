@@ -224,6 +224,7 @@ MARKS: Final = {
 
 ACTIONS: Final = {
     "agent_enrolled": N_("комп'ютер кабінету підключено"),
+    "checkpoint_signed": N_("стан журналу підписано"),
     "configuration_changed": N_("налаштування кабінетів змінено"),
     "recording_extended": N_("запис подовжено"),
     "exported": N_("запис збережено у файл"),

@@ -4,7 +4,7 @@ Times are UTC microseconds (`*_us`), dates are local ISO dates as text, interval
 """
 
 from archive.models.base import Base, metadata
-from archive.models.custody import CustodyEvent, CustodyHead, Viewing
+from archive.models.custody import CustodyCheckpoint, CustodyEvent, CustodyHead, Viewing
 from archive.models.footage import (
     ChainLink,
     Gap,
@@ -24,6 +24,7 @@ __all__ = [
     "Base",
     "Certificate",
     "ChainLink",
+    "CustodyCheckpoint",
     "CustodyEvent",
     "CustodyHead",
     "Enrolment",

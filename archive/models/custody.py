@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, String
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from archive.models.base import Base, Serial
@@ -33,6 +33,25 @@ class CustodyHead(Base):
     sequence: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+
+class CustodyCheckpoint(Base):
+    """The chain as it stood once a local day, signed by the server; `previous_sha256` chains checkpoints.
+
+    `body` is canonical JSON (`archive.checkpoint`), the other columns repeat it for queries. Append-only
+    but for `time_stamp`, which may come later and then stays: a DER TimeStampResp (RFC 3161).
+    """
+
+    __tablename__ = "custody_checkpoint"
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    date: Mapped[str] = mapped_column(String(10), unique=True)
+    sequence: Mapped[int]
+    created_us: Mapped[int]
+    body: Mapped[str]
+    signature: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64))
+    previous_sha256: Mapped[str | None] = mapped_column(String(64))
+    time_stamp: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class Viewing(Base):

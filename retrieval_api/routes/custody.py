@@ -14,6 +14,7 @@ from archive import asking, custody, search
 from archive.models import Certificate
 from archive.system import Archive
 from recorder.rooms import RoomsFile
+from retention import certificate_pdf
 from retention.rendering import certificate_document
 from retrieval_api import custody_view, pages
 from retrieval_api.auth import Staff, require
@@ -121,6 +122,15 @@ def certificate_json(number: Number, archive: ArchiveDep, staff: Auditor) -> Res
     """The signed document as it is, for programs that check the signature."""
     del staff
     return JSONResponse(certificate_document(_row(archive, number)))
+
+
+@router.get("/certificates/{number}/document.pdf")
+def certificate_sheet(number: Number, archive: ArchiveDep, rooms: RoomsDep, staff: Auditor) -> Response:
+    """The certificate as a sheet to print and sign for."""
+    del staff
+    content = certificate_pdf.render(_row(archive, number), rooms.council.timezone)
+    headers = {"Content-Disposition": f'attachment; filename="certificate-{number}.pdf"'}
+    return Response(content, media_type="application/pdf", headers=headers)
 
 
 def _row(archive: Archive, number: int) -> Certificate:

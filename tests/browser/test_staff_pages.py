@@ -48,6 +48,7 @@ def test_no_page_has_barriers(page, language) -> None:
         "/staff/certificates",
         "/staff/certificates/1",
         "/notice/108",
+        "/checkpoints",
         "/nowhere",
     ):
         page.goto(path)

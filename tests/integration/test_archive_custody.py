@@ -6,6 +6,7 @@ import pytest
 
 from archive import custody
 from archive.custody import Event
+from tests import attacker
 from tests.footage import make_archive
 
 
@@ -43,8 +44,7 @@ def test_an_untouched_chain_is_clean(archive):
     ],
 )
 def test_every_attack_is_found(archive, attack):
-    with archive.database.transaction() as session:
-        session.connection().exec_driver_sql(attack)
+    attacker.attack(archive, attack)
     assert findings(archive) != []
 
 

@@ -15,6 +15,7 @@ from protokol import cli
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us
 from retention.errors import ClockError, ConfirmationError, DayGoneError
+from tests.attacker import attack
 from tests.footage import FakeAgent, make_archive
 
 ROOT = Path(__file__).parents[2]
@@ -81,14 +82,17 @@ def test_the_whole_way_plan_hold_run_release_run(directory):
     lines = protokol("retention", "certificates").stdout.splitlines()
     assert lines[0].startswith("1  room 108  2099-11-20: 1 objects, ")
     assert lines[0].endswith(f"; kept under hold {hold['id']}")
+    assert protokol("retention", "certificates", "--pdf", str(directory / "sheets")).exit_code == 0
+    sheets = sorted((directory / "sheets").iterdir())
+    assert [each.name for each in sheets] == ["certificate-1.pdf", "certificate-2.pdf"]
+    assert sheets[0].read_bytes().startswith(b"%PDF-")
 
 
 def test_an_altered_certificate_is_a_finding(directory):
     digest = document("retention", "plan", "--now", DUE)["digest"]
     document("retention", "run", "--now", DUE, "--confirm", digest)
     archive = make_archive(directory)
-    with archive.database.transaction() as session:
-        session.connection().exec_driver_sql("UPDATE certificate SET signature = 'AAAA'")
+    attack(archive, "UPDATE certificate SET signature = 'AAAA'")
     archive.close()
     result = protokol("retention", "certificates")
     assert result.exit_code == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from archive import custody
+from archive import certified, custody
 from archive.check import check
 from archive.models import Hold, Segment
 from archive.system import Archive
@@ -110,7 +110,7 @@ def test_holds_against_two_purges_lose_no_held_footage(tmp_path):
         left = {recorded[segment] for segment in session.scalars(select(Segment.id))}
         holds_left = list(session.scalars(select(Hold.id)))
         assert list(custody.verify(session)) == []
-        assert list(certificate.verify(session, archive.server_key.public_key())) == []
+        assert list(certified.verify(session, archive.server_key.public_key())) == []
         assert certificate.uncertified(session) == 0
     assert left == set(race.placed)
     assert len(holds_left) == len(race.placed)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from archive import custody
+from archive import certified, custody
 from archive.check import check
 from archive.models import CustodyEvent, RoomDay, Segment, Tombstone
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us
 from recorder.intervals import Interval
-from retention import certificate, holds, purge
+from retention import holds, purge
 from tests.footage import FakeAgent, make_archive
 
 ROOT = Path(__file__).parents[2]
@@ -67,8 +67,8 @@ def test_a_killed_purge_is_finished_by_the_next_run(tmp_path, step):
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     with archive.database.reading() as session:
         state = session.scalars(select(RoomDay.state)).one()
-        certified = list(session.scalars(select(Tombstone.certificate_id)))
-    left = (state, len(list(archive.store.names())), sum(number is not None for number in certified))
+        numbers = list(session.scalars(select(Tombstone.certificate_id)))
+    left = (state, len(list(archive.store.names())), sum(number is not None for number in numbers))
     assert left == LEFT_BEHIND[step]
 
     report = purge.run(archive, actor="system", now_us=DUE, confirm=purge.plan(archive, DUE).digest)
@@ -79,7 +79,7 @@ def test_a_killed_purge_is_finished_by_the_next_run(tmp_path, step):
     with archive.database.reading() as session:
         assert list(session.scalars(select(Segment.id))) == [held]
         assert list(session.scalars(select(Tombstone.certificate_id))) == [1]
-        assert list(certificate.verify(session, archive.server_key.public_key())) == []
+        assert list(certified.verify(session, archive.server_key.public_key())) == []
         assert list(custody.verify(session)) == []
         actions = list(session.scalars(select(CustodyEvent.action)))
     assert (actions.count("purged"), actions.count("purge_certified")) == (1, 1)

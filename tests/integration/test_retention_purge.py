@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sqlite3
 from datetime import date
 
 import pytest
 from sqlalchemy import func, select
 
-from archive import custody
+from archive import certified, custody
 from archive.check import check
 from archive.local_store import LocalStore
 from archive.models import (
@@ -33,6 +32,7 @@ from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us, n
 from recorder.intervals import Interval
 from retention import certificate, holds, purge
 from retention.errors import ClockError, ConfirmationError
+from tests.attacker import attack
 from tests.footage import ROOMS, FakeAgent, make_archive, unsigned
 
 ZONE = "Europe/Kyiv"
@@ -82,7 +82,7 @@ def assert_sound(archive: Archive) -> None:
     """Nothing is half done, and every chain verifies."""
     assert list(check(archive, deep=True)) == []
     with archive.database.reading() as session:
-        assert list(certificate.verify(session, archive.server_key.public_key())) == []
+        assert list(certified.verify(session, archive.server_key.public_key())) == []
         assert certificate.uncertified(session) == 0
         assert list(custody.verify(session)) == []
 
@@ -222,11 +222,9 @@ def test_an_edited_certificate_does_not_verify(tmp_path, archive, agent, stateme
     agent.record(at(20))
     agent.record(at(21))
     run(archive, DUE + 24 * HOUR)
-    with sqlite3.connect(tmp_path / "archive.sqlite") as connection:
-        connection.execute(statement)
-    connection.close()
+    attack(archive, statement)
     with archive.database.reading() as session:
-        findings = list(certificate.verify(session, archive.server_key.public_key()))
+        findings = list(certified.verify(session, archive.server_key.public_key()))
     assert any(finding in line for line in findings), findings
 
 

@@ -224,6 +224,9 @@ def test_certificates(archive, client) -> None:
     assert document["sha256"] in page
     assert html.escape(document["signature"]) in page
     assert document["certificate"]["date"] == date
+    sheet = client.get("/staff/certificates/1/document.pdf")
+    assert (sheet.headers["Content-Type"], sheet.content[:5]) == ("application/pdf", b"%PDF-")
+    assert sheet.content == client.get("/staff/certificates/1/document.pdf").content
     assert "знищення засвідчено" in client.get(f"/staff/custody?footage={date}").text
 
 

@@ -49,6 +49,7 @@ def admin(archive):
         (f"/staff/custody?before={HUGE}", 422),
         (f"/staff/certificates/{HUGE}", 422),
         (f"/staff/certificates/{HUGE}/document.json", 422),
+        (f"/staff/certificates/{HUGE}/document.pdf", 422),
     ],
 )
 def test_numbers_and_years_beyond_any_archive(admin, path, status) -> None:

@@ -154,6 +154,7 @@ def test_roles(url) -> None:
         "/api/v1/rooms/108/coverage?date=2026-11-20": {"operator", "auditor", "admin"},
         "/staff/custody": {"auditor", "admin"},
         "/staff/certificates": {"auditor", "admin"},
+        "/checkpoints": {"clerk", "operator", "reviewer", "auditor", "admin"},
     }
     for role in ("clerk", "operator", "reviewer", "auditor", "admin"):
         with Client(base_url=url) as client:
