@@ -9,8 +9,11 @@ is looked for: its row, its object, its digest.
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import random
 import sqlite3
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +33,7 @@ from bench.shipping import Client, Wire
 from bench.spools import make_media
 from bench.warm_server import WarmServer, environment
 from recorder.instants import US_PER_SECOND, now_us
+from recorder.logging import configure_logging
 from recorder.settings import Settings
 from simulator.control import free_ports
 
@@ -78,29 +82,37 @@ def make_all_media(directory: Path) -> list[bytes]:
     return [make_media(directory / f"media-{mb}.mp4", _SEGMENT_S, mb) for mb in _MEDIA_MB]
 
 
-def measure(cuts: int, rng: random.Random | None = None) -> Losses:
-    """Raises RuntimeError where no such disk can be had, and when a server does not start."""
+def measure(cuts: int, *, syncless: bool = False) -> Losses:
+    """Raises RuntimeError where no such disk can be had, and when a server does not start.
+
+    `syncless`: the server's every fsync does nothing (by strace), which must be seen as losses. Agents do
+    not ship to the end then.
+    """
     reason = why_not()
     if reason:
         raise RuntimeError(reason)
-    rng, losses = rng or random.Random(), Losses()
+    rng, losses = random.Random(), Losses()
     with tempfile.TemporaryDirectory() as name:
         media = make_all_media(Path(name))
     while losses.cuts < cuts:
         with tempfile.TemporaryDirectory() as name, LoopDisk(Path(name), size_mb=_DISK_MB) as disk:
-            council = _Council(disk, Path(name), media, losses)
+            council = _Council(disk, Path(name), media, losses, syncless=syncless)
             with council.shipping():
                 for _ in range(min(_CUTS_PER_DISK, cuts - losses.cuts)):
                     council.live_and_die(rng.uniform(*_LIVES_S))
-                council.finish()
+                if not syncless:
+                    council.finish()
     return losses
 
 
 class _Council:
     """An archive on a disk, and the agents that ship to it."""
 
-    def __init__(self, disk: LoopDisk, directory: Path, media: Sequence[bytes], losses: Losses) -> None:
+    def __init__(
+        self, disk: LoopDisk, directory: Path, media: Sequence[bytes], losses: Losses, *, syncless: bool
+    ) -> None:
         self._disk, self._losses, self._log = disk, losses, directory / "server.log"
+        self._syncless = syncless
         [port] = free_ports(1)
         data = disk.root / "data"
         data.mkdir()
@@ -150,11 +162,12 @@ class _Council:
             client.fill(_SPOOLED)
         self._server.wait_until_ready()
         known = len(self._wire.acknowledged)
-        self._wire.connect()
-        time.sleep(life_s)
-        with self._wire.cutting():
-            self._disk.cut_power()
-        self._server.kill9()
+        with without_syncs(self._server.pid) if self._syncless else contextlib.nullcontext():
+            self._wire.connect()
+            time.sleep(life_s)
+            with self._wire.cutting():
+                self._disk.cut_power()
+            self._server.kill9()
         self._disk.unmount()
         self._disk.mount()
         self._losses.cuts += 1
@@ -203,7 +216,10 @@ class _Council:
                 columns = select(Segment.object_name, Segment.id, Segment.file_sha256)
                 rows = {name: (segment, sha256) for name, segment, sha256 in session.execute(columns)}
             kept = dict(rows.values())
-            self._losses.lost += len(promised.keys() - kept.keys())
+            for segment in promised.keys() - kept.keys():
+                # Counted once: no agent has it any more.
+                self._losses.lost += 1
+                del self._wire.acknowledged[segment]
             self._losses.altered += sum(
                 kept[segment] != sha256 for segment, sha256 in promised.items() if segment in kept
             )
@@ -230,7 +246,25 @@ class _Council:
         return segment in self._wire.sent and segment not in self._wire.acknowledged
 
 
+@contextlib.contextmanager
+def without_syncs(pid: int) -> Iterator[None]:
+    """Every fsync and fdatasync of the process says that it is done, and does nothing."""
+    calls = "fsync,fdatasync"
+    command = ["strace", "-f", "-p", str(pid), "-o", os.devnull]
+    command += ["-e", f"trace={calls}", "-e", f"inject={calls}:retval=0"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as tracer:
+        # "strace: Process … attached": from here on.
+        assert tracer.stderr is not None
+        tracer.stderr.readline()
+        try:
+            yield
+        finally:
+            tracer.terminate()
+
+
 def run(cuts: int = _CUTS) -> dict[str, Any]:
+    # Shippers tell of each segment.
+    configure_logging(level=logging.WARNING)
     began = time.monotonic()
     losses = measure(cuts)
     return {
