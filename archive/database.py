@@ -48,7 +48,7 @@ class Database:
             ) from error
         self._shown = parsed.render_as_string()
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
-        self._file = Path(parsed.database) if self.is_sqlite and parsed.database else None
+        self.file = Path(parsed.database) if self.is_sqlite and parsed.database else None
         try:
             self.engine = create_engine(url, connect_args={"timeout": 30} if self.is_sqlite else {})
         except (SQLAlchemyError, ImportError) as error:
@@ -83,16 +83,16 @@ class Database:
         safe when two processes do it at once. Raises DatabaseError.
         """
         with self._opening():
-            if self._file is not None:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
+            if self.file is not None:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
             with self._writer.begin() as connection:
                 command.upgrade(self._alembic(connection), "head")
 
     def settle(self) -> None:
         """What it tells is durable on return, whatever died while writing. Raises DatabaseError."""
-        if self._file is not None:
+        if self.file is not None:
             try:
-                disk_errors.settle(self._file)
+                disk_errors.settle(self.file)
             except (sqlite3.Error, OSError) as error:
                 raise DatabaseError(f"cannot make the database {self._shown} durable: {error}") from error
 
@@ -101,7 +101,7 @@ class Database:
         head = ScriptDirectory.from_config(self._alembic()).get_current_head()
         found = None
         # Connecting would make the file: a mistyped DATA_DIR must not look like an empty archive.
-        if self._file is None or self._file.exists():
+        if self.file is None or self.file.exists():
             with self._opening(), self.engine.connect() as connection:
                 found = MigrationContext.configure(connection).get_current_revision()
         if found != head:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import viewing
+from archive import ballast, viewing
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.instants import US_PER_MINUTE, now_us
@@ -127,6 +127,7 @@ def run(archive: Archive, sock: socket.socket) -> None:
     )
     archive.database.on_failed_sync = _end_at_once
     archive.database.settle()
+    ballast.lay(archive.database)
     # On SQLite this is the only server: what writers left unfinished belongs to one that was killed.
     if archive.database.is_sqlite and (leftovers := archive.store.sweep()):
         _log.warning("leftovers_swept", objects=leftovers)
