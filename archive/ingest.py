@@ -206,7 +206,9 @@ class Upload:
         manifest = signed.manifest if signed else None
         self._media_bytes = manifest.media_bytes if isinstance(manifest, SegmentManifest) else 0
         self._expected_bytes = self._media_bytes + len(signed.box) if signed and self._media_bytes else 0
-        self._media_sha, self._file_sha = hashlib.sha256(), hashlib.sha256()
+        # One pass over the bytes: the media's digest is the file's, as it stands where the media ends.
+        self._file_sha = hashlib.sha256()
+        self._media_sha256 = ""
         self._tail = bytearray()
         self._received = 0
         self._writer: ObjectWriter | None = None
@@ -230,11 +232,14 @@ class Upload:
             raise DigestMismatchError(f"the body is longer than the {limit} bytes that were expected")
         if self._writer is not None:
             self._writer.write(data)
-        self._file_sha.update(data)
-        media = data[: max(0, self._media_bytes - self._received)]
-        self._media_sha.update(media)
+        media = memoryview(data)[: max(0, self._media_bytes - self._received)]
+        self._file_sha.update(media)
+        if self._received + len(media) == self._media_bytes and not self._media_sha256:
+            self._media_sha256 = self._file_sha.hexdigest()
+        rest = memoryview(data)[len(media) :]
+        self._file_sha.update(rest)
         if self._refusal is None:
-            self._tail += data[len(media) :]
+            self._tail += rest
         self._received += len(data)
 
     def abort(self) -> None:
@@ -255,7 +260,7 @@ class Upload:
 
     def _check_bytes(self, signed: SignedManifest, manifest: SegmentManifest) -> None:
         whole = self._received == self._expected_bytes and bytes(self._tail) == signed.box
-        if not whole or self._media_sha.hexdigest() != manifest.media_sha256:
+        if not whole or self._media_sha256 != manifest.media_sha256:
             self.abort()
             raise DigestMismatchError(
                 f"the {self._received} bytes that arrived are not the {self._expected_bytes} "

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.spools import Filler
+from recorder.chain import Entry
 from recorder.keyfile import AgentKey
 from recorder.rooms import RoomConfiguration
 from recorder.shipper import Shipper, judge
@@ -81,13 +82,16 @@ class _WiredUplink(Uplink):
 
 
 class Client:
-    """One room's host. `media`: what its segments hold, in turn, each of `segment_us`."""
+    """One room's host. `media`: what its segments hold, in turn, each of `segment_us`.
+
+    `wire` None: an agent's own connection.
+    """
 
     def __init__(
         self,
         spool: Path,
         key: AgentKey,
-        wire: Wire,
+        wire: Wire | None,
         media: Sequence[bytes],
         *,
         first_us: int,
@@ -100,7 +104,7 @@ class Client:
         configuration = RoomConfiguration.model_validate_json(key.configuration.configuration)
         self.shipper = Shipper(
             self._spool,
-            _WiredUplink(key.server_url, key.token, wire),
+            _WiredUplink(key.server_url, key.token, wire) if wire else Uplink(key.server_url, key.token),
             key.room,
             configuration=lambda: configuration,
             held=lambda: (),
@@ -110,6 +114,10 @@ class Client:
     def waiting(self) -> int:
         """Segments in the spool."""
         return len(self._spool.entries())
+
+    def entries(self) -> list[Entry]:
+        """What is in the spool, the oldest first."""
+        return self._spool.entries()
 
     def fill(self, count: int) -> None:
         """Record until `count` segments wait."""
