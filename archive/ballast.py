@@ -66,7 +66,7 @@ def lent(run: Callable[Concatenate[_A, _P], _R]) -> Callable[Concatenate[_A, _P]
     """A decorator of what takes an archive first: where the disk is full, it has the ballast's room."""
 
     @functools.wraps(run)
-    def with_room(archive: _A, *args: _P.args, **named: _P.kwargs) -> _R:
+    def with_room(archive: _A, /, *args: _P.args, **named: _P.kwargs) -> _R:
         make_way(archive.database)
         try:
             return run(archive, *args, **named)

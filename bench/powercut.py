@@ -34,7 +34,7 @@ from bench.spools import make_media
 from bench.warm_server import WarmServer, environment
 from recorder.instants import US_PER_SECOND, now_us
 from recorder.logging import configure_logging
-from recorder.settings import Settings
+from recorder.settings import load_settings
 from simulator.control import free_ports
 
 _CUTS = 200
@@ -123,7 +123,7 @@ class _Council:
         )
         (data / "rooms.yaml").write_text(_ROOMS_FILE + rooms, "utf-8")
         self._environment = environment(data, port)
-        self._settings = Settings(
+        self._settings = load_settings(
             data_dir=data, demo=True, server_url=self._environment["PROTOKOL_SERVER_URL"]
         )
         self._wire = Wire()
@@ -263,8 +263,8 @@ def without_syncs(pid: int) -> Iterator[None]:
 
 
 def run(cuts: int = _CUTS) -> dict[str, Any]:
-    # Shippers tell of each segment.
-    configure_logging(level=logging.WARNING)
+    # Shippers tell of each segment, and of each time that they wait.
+    configure_logging(level=logging.ERROR)
     began = time.monotonic()
     losses = measure(cuts)
     return {

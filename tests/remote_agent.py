@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import time
+
 import httpx
 
 from recorder.manifest import SignedManifest
@@ -30,3 +33,14 @@ class RemoteAgent:
         if answer.status_code in {200, 201}:
             return str(answer.json()["outcome"])
         return f"HTTP {answer.status_code}"
+
+    def half(self, signed: SignedManifest, body: bytes) -> socket.socket:
+        """Begin a PUT and send half of its body; the open connection."""
+        host, port = self.url.removeprefix("http://").split(":")
+        connection = socket.create_connection((host, int(port)))
+        head = [f"PUT /ingest/v1/rooms/108/segments/{signed.manifest.segment_id} HTTP/1.1", f"Host: {host}"]
+        head += [f"{name}: {value}" for name, value in self.headers(signed).items()]
+        head += [f"Content-Length: {len(body)}", "", ""]
+        connection.sendall("\r\n".join(head).encode() + body[: len(body) // 2])
+        time.sleep(0.3)
+        return connection

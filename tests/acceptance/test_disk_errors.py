@@ -22,7 +22,9 @@ pytestmark = pytest.mark.root
 AT_MOST = 40
 # A failure of one of these must be an answer that is not terminal. (A checkpoint's may fail: it is
 # tried again, and nothing rests on it until it has succeeded.)
-PROMISED = re.compile(r"f(data)?sync\(\d+<[^>]*/(\.incoming-[^>]*|archive\.sqlite-wal|\d{4}-\d\d-\d\d)>|rename")
+PROMISED = re.compile(
+    r"f(data)?sync\(\d+<[^>]*/(\.incoming-[^>]*|archive\.sqlite-wal|\d{4}-\d\d-\d\d)>|rename"
+)
 
 
 class Installation:

@@ -32,9 +32,11 @@ def test_fsync_rename_fsync_commit_reply(tmp_path):
     env = environment(tmp_path, free_port())
     remote = RemoteAgent(tmp_path, env)
     signed, body = remote.agent.segment(now_us() - 10 * SECOND)
-    with server(env, tmp_path / "log") as process:
-        with traced(process.popen.pid, tmp_path / "trace", CALLS) as trace:
-            assert remote.put(signed, body).status_code == 201
+    with (
+        server(env, tmp_path / "log") as process,
+        traced(process.popen.pid, tmp_path / "trace", CALLS) as trace,
+    ):
+        assert remote.put(signed, body).status_code == 201
     [stored] = remote.archive.store.names()
     remote.archive.close()
     words = {"date": stored.split("/")[1], "segment": signed.manifest.segment_id}

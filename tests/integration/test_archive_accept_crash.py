@@ -1,4 +1,4 @@
-"""An acceptance killed between any two steps: nothing half is visible, the agent's next try is accepted once."""
+"""An acceptance killed between any two steps: nothing half is visible, the next try is accepted once."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_an_acceptance_that_finds_no_room_at_any_step_leaves_nothing_half(disk):
     agent = FakeAgent(archive)
     agent.record(T0)
     refused = {StoreFullError: 0, DatabaseFullError: 0}
-    accepted, place = 1, 0
+    accepted = 1
     signed, body = agent.segment(T0 + 2 * SECOND)
     # Past what one acceptance needs: its object, and pages of the database and its log.
     enough_kb = len(body) // 1024 + 300
@@ -79,8 +79,7 @@ def test_an_acceptance_that_finds_no_room_at_any_step_leaves_nothing_half(disk):
         accepted += 1
         assert segments(archive) == accepted
         assert list(check(archive, deep=True)) == []
-        place += 1
-        signed, body = agent.segment(T0 + 2 * SECOND * (place + 1))
+        signed, body = agent.segment(T0 + 2 * SECOND * accepted)
     assert refused[StoreFullError] > 0, refused
     assert refused[DatabaseFullError] > 0, refused
     archive.close()
