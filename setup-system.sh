@@ -12,6 +12,8 @@
 #   nodejs npm                front-end files
 #   systemd                   systemd-analyze checks the units
 #   iproute2                  cameras are looked for in a network of the test's own
+#   strace                    the tests see the order of calls to the disk, and let them fail
+#   e2fsprogs mount           a disk of the tests' own loses its power
 set -euo pipefail
 
 PACKAGES=(
@@ -19,6 +21,7 @@ PACKAGES=(
   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
   ffmpeg chromium fonts-dejavu-core poppler-utils libatomic1 systemd iproute2
+  strace e2fsprogs mount
 )
 # A Node.js of another origin is as good; Debian's npm would clash with it.
 command -v node >/dev/null && command -v npm >/dev/null || PACKAGES+=(nodejs npm)

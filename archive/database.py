@@ -8,7 +8,8 @@ test; FULL costs 0.2 ms a commit).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from archive import disk_errors
 from recorder.errors import ProtokolError
 
 _WRITE = "protokol_write"
@@ -46,7 +48,7 @@ class Database:
             ) from error
         self._shown = parsed.render_as_string()
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
-        self._file = Path(parsed.database) if self.is_sqlite and parsed.database else None
+        self.file = Path(parsed.database) if self.is_sqlite and parsed.database else None
         try:
             self.engine = create_engine(url, connect_args={"timeout": 30} if self.is_sqlite else {})
         except (SQLAlchemyError, ImportError) as error:
@@ -54,12 +56,17 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        self.on_failed_sync: Callable[[], None] = disk_errors.nothing_more
         self._writer: Engine = self.engine.execution_options(**{_WRITE: True})
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A writing transaction: committed (and durable) on leaving, rolled back on any exception."""
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        """A writing transaction: committed (and durable) on leaving, rolled back on any exception.
+
+        Raises DatabaseFullError. `on_failed_sync` is called before the error of a sync is raised.
+        """
+        failing = disk_errors.told_apart(self.on_failed_sync)
+        with failing, Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
@@ -76,17 +83,25 @@ class Database:
         safe when two processes do it at once. Raises DatabaseError.
         """
         with self._opening():
-            if self._file is not None:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
+            if self.file is not None:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
             with self._writer.begin() as connection:
                 command.upgrade(self._alembic(connection), "head")
+
+    def settle(self) -> None:
+        """What it tells is durable on return, whatever died while writing. Raises DatabaseError."""
+        if self.file is not None:
+            try:
+                disk_errors.settle(self.file)
+            except (sqlite3.Error, OSError) as error:
+                raise DatabaseError(f"cannot make the database {self._shown} durable: {error}") from error
 
     def require_current_schema(self) -> None:
         """Raises DatabaseError unless the database is there and its schema exactly this version's."""
         head = ScriptDirectory.from_config(self._alembic()).get_current_head()
         found = None
         # Connecting would make the file: a mistyped DATA_DIR must not look like an empty archive.
-        if self._file is None or self._file.exists():
+        if self.file is None or self.file.exists():
             with self._opening(), self.engine.connect() as connection:
                 found = MigrationContext.configure(connection).get_current_revision()
         if found != head:

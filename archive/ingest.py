@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +45,18 @@ from recorder.manifest import (
 )
 from recorder.working_hours import windows_between
 
+# Called with the name of each step, between it and the next one: tests kill the process there.
+Fault = Callable[[str], None]
+STEPS = (
+    "judged",  # the manifest is believed, nothing of the body has come
+    "written",  # the body is in a temporary object, not compared with its manifest
+    "checked",  # it is what was signed
+    "indexed",  # its sample index is built, the object is still temporary
+    "stored",  # the object is durable under its name, no row names it
+    "locked",  # inside the transaction, nothing written
+    "inserted",  # rows and custody event written, not committed
+    "committed",  # all done, nothing answered
+)
 Outcome = Literal["accepted", "quarantined", "expired"]
 # A room host's clock may be wrong; footage from the future is not believed beyond this.
 MAX_AHEAD_US = 5 * US_PER_MINUTE
@@ -51,6 +64,10 @@ MAX_AHEAD_US = 5 * US_PER_MINUTE
 MAX_BODY_BYTES = 900 * 2**20
 # It becomes a part of the object's name.
 _SEGMENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def no_fault(step: str) -> None:
+    """Steps of an acceptance in service are nobody's business."""
 
 
 class DigestMismatchError(ProtokolError):
@@ -73,8 +90,9 @@ class Answer:
 class Ingest:
     """Takes in what enrolled agents send. Safe to share between threads; each Upload belongs to one."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, fault: Fault = no_fault) -> None:
         self.archive = archive
+        self._fault = fault
 
     def begin(
         self, room_id: str, token: str, segment_id: str, header: str, now_us: int, *, damaged: bool = False
@@ -102,7 +120,10 @@ class Ingest:
                 refusal = self._judge(session, signed)
         if refusal is None and damaged:
             refusal = "the agent says that the file was damaged on its disk"
-        upload = Upload(self.archive, agent, segment_id, signed, refusal, header, now_us, dated=dated)
+        upload = Upload(
+            self.archive, agent, segment_id, signed, refusal, header, now_us, dated=dated, fault=self._fault
+        )
+        self._fault("judged")
         if upload.expects_bytes or refusal is not None:
             return upload
         return upload.finish(now_us)
@@ -170,11 +191,13 @@ class Upload:
         now_us: int,
         *,
         dated: bool,
+        fault: Fault = no_fault,
     ) -> None:
         """`dated`: the manifest is the agent's own, so that its time decides on the room-day; else the
         day of arrival does.
         """
         self._archive, self._agent, self._segment_id = archive, agent, segment_id
+        self._fault = fault
         self._signed, self._refusal, self._header = signed, refusal, header
         with archive.database.reading() as session:
             self._zone = archive.timezone(session)
@@ -183,7 +206,9 @@ class Upload:
         manifest = signed.manifest if signed else None
         self._media_bytes = manifest.media_bytes if isinstance(manifest, SegmentManifest) else 0
         self._expected_bytes = self._media_bytes + len(signed.box) if signed and self._media_bytes else 0
-        self._media_sha, self._file_sha = hashlib.sha256(), hashlib.sha256()
+        # One pass over the bytes: the media's digest is the file's, as it stands where the media ends.
+        self._file_sha = hashlib.sha256()
+        self._media_sha256 = ""
         self._tail = bytearray()
         self._received = 0
         self._writer: ObjectWriter | None = None
@@ -207,11 +232,14 @@ class Upload:
             raise DigestMismatchError(f"the body is longer than the {limit} bytes that were expected")
         if self._writer is not None:
             self._writer.write(data)
-        self._file_sha.update(data)
-        media = data[: max(0, self._media_bytes - self._received)]
-        self._media_sha.update(media)
+        media = memoryview(data)[: max(0, self._media_bytes - self._received)]
+        self._file_sha.update(media)
+        if self._received + len(media) == self._media_bytes and not self._media_sha256:
+            self._media_sha256 = self._file_sha.hexdigest()
+        rest = memoryview(data)[len(media) :]
+        self._file_sha.update(rest)
         if self._refusal is None:
-            self._tail += data[len(media) :]
+            self._tail += rest
         self._received += len(data)
 
     def abort(self) -> None:
@@ -225,12 +253,14 @@ class Upload:
         manifest = self._signed.manifest
         if isinstance(manifest, GapManifest):
             return self._accept_gap(self._signed, manifest, now_us)
+        self._fault("written")
         self._check_bytes(self._signed, manifest)
+        self._fault("checked")
         return self._accept_segment(self._signed, manifest, now_us)
 
     def _check_bytes(self, signed: SignedManifest, manifest: SegmentManifest) -> None:
         whole = self._received == self._expected_bytes and bytes(self._tail) == signed.box
-        if not whole or self._media_sha.hexdigest() != manifest.media_sha256:
+        if not whole or self._media_sha256 != manifest.media_sha256:
             self.abort()
             raise DigestMismatchError(
                 f"the {self._received} bytes that arrived are not the {self._expected_bytes} "
@@ -246,13 +276,18 @@ class Upload:
         except Mp4Error as error:
             return self._quarantine(f"unreadable media: {error}", now_us)
         name = self._name()
+        self._fault("indexed")
         writer.commit()
+        self._fault("stored")
         with self._archive.database.transaction() as session:
             refused = self._look_again(session, signed, now_us)
+            self._fault("locked")
             if refused is None:
                 self._insert_segment(session, signed, manifest, index.to_bytes(), name, now_us)
             # Taken in before and purged since: the row is gone, and this object must go too.
             stands = session.get(Segment, manifest.segment_id) is not None
+            self._fault("inserted")
+        self._fault("committed")
         if refused is not None and refused.outcome == "quarantined":
             return self._register_quarantine(refused.reason, name, now_us)
         if not stands:
@@ -323,6 +358,7 @@ class Upload:
     def _accept_gap(self, signed: SignedManifest, manifest: GapManifest, now_us: int) -> Answer:
         with self._archive.database.transaction() as session:
             refused = self._look_again(session, signed, now_us)
+            self._fault("locked")
             if refused is None:
                 session.add(
                     Gap(
@@ -340,6 +376,8 @@ class Upload:
                     )
                 )
                 self._link(session, signed, "gap_accepted", f"gap:{manifest.segment_id}", now_us)
+            self._fault("inserted")
+        self._fault("committed")
         if refused is not None and refused.outcome == "quarantined":
             return self._quarantine(refused.reason, now_us)
         return refused or Answer("accepted")

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from archive import ballast
 from archive.configuration import Configurations, is_in_force, is_settled, read_live_file, seed_live_file
 from archive.database import Database
 from archive.keys import load_or_make_server_key
@@ -40,6 +41,7 @@ class Archive:
         Raises ConfigurationError, StoreError, RoomsFileError (only where no version is in force yet).
         """
         database = Database(settings.database)
+        ballast.make_way(database)
         if migrate:
             database.migrate()
         else:

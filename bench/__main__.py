@@ -14,8 +14,10 @@ _BENCHMARKS = {
     "capture": "bench.capture",
     "demo": "bench.demo",
     "faults": "bench.faults",
+    "ingest": "bench.ingest",
     "kill": "bench.kill",
     "partition": "bench.partition",
+    "powercut": "bench.powercut",
     "sync": "bench.sync",
 }
 
@@ -29,15 +31,20 @@ _BENCHMARKS = {
     type=click.FloatRange(min=0),
     help="`sync` only: of recording in real time; 0: none. Default 60.",
 )
-def main(name: str, as_json: bool, write: bool, e2e_seconds: float | None) -> None:
+@click.option("--cuts", type=click.IntRange(min=1), help="`powercut` only: how many. Default 200.")
+def main(name: str, as_json: bool, write: bool, e2e_seconds: float | None, cuts: int | None) -> None:
     """Measure NAME side by side with its peer."""
     if write and name != "faults":
         raise click.UsageError("--write belongs to `faults`")
     if e2e_seconds is not None and name != "sync":
         raise click.UsageError("--e2e-seconds belongs to `sync`")
+    if cuts is not None and name != "powercut":
+        raise click.UsageError("--cuts belongs to `powercut`")
     options: dict[str, Any] = {"write": True} if write else {}
     if e2e_seconds is not None:
         options["e2e_seconds"] = e2e_seconds
+    if cuts is not None:
+        options["cuts"] = cuts
     results = importlib.import_module(_BENCHMARKS[name]).run(**options)
     if as_json:
         click.echo(json.dumps(results, ensure_ascii=False))

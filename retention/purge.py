@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import custody, room_days
+from archive import ballast, custody, room_days
 from archive.models import Garbage, Quarantine, Segment, Tombstone
 from archive.system import Archive
 from recorder import instants
@@ -83,6 +83,7 @@ def plan(
     return policy.plan(days, holds, told.now_us)
 
 
+@ballast.lent
 def run(
     archive: Archive,
     *,

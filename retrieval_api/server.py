@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Callable
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import viewing
+from archive import ballast, viewing
 from archive.checkpoint_service import CheckpointService
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError
@@ -105,8 +106,19 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+def _end_at_once() -> None:
+    """A failed sync of the database: nobody is answered any more. The next process writes what this one
+    has left into the database anew (`Database.settle`), and does not start where that fails.
+    """
+    _log.critical("database_sync_failed", alarm=True)
+    os._exit(2)
+
+
 def run(archive: Archive, sock: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way within ten seconds."""
+    """Serve until SIGTERM or SIGINT, then finish what is under way within ten seconds.
+
+    Raises DatabaseError when what the database tells cannot be made durable.
+    """
     config = uvicorn.Config(
         create_app(archive),
         log_config=None,
@@ -114,6 +126,9 @@ def run(archive: Archive, sock: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+    archive.database.on_failed_sync = _end_at_once
+    archive.database.settle()
+    ballast.lay(archive.database)
     # On SQLite this is the only server: what writers left unfinished belongs to one that was killed.
     if archive.database.is_sqlite and (leftovers := archive.store.sweep()):
         _log.warning("leftovers_swept", objects=leftovers)

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from archive import enrolment
 from archive.configuration import is_settled
+from archive.disk_errors import DatabaseFullError
 from archive.ingest import Answer, BadSegmentIdError, DigestMismatchError, Ingest, Upload
 from archive.models import Hold, RoomStatus
 from archive.store import StoreFullError
@@ -35,6 +36,7 @@ translate(enrolment.NotEnrolledError, lambda error: Problem(401, "not_enrolled",
 translate(DigestMismatchError, lambda error: Problem(422, "digest_mismatch", str(error)))
 translate(BadSegmentIdError, lambda error: Problem(422, "bad_segment_id", str(error)))
 translate(StoreFullError, lambda error: Problem(507, "store_full", str(error)))
+translate(DatabaseFullError, lambda error: Problem(507, "store_full", str(error)))
 
 
 def _token(authorization: str) -> str:

@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
-import time
 
 import httpx
 import pytest
 
 from recorder.instants import format_instant, now_us
-from tests.footage import ROOMS, SECOND, FakeAgent, make_archive
+from tests.footage import ROOMS, SECOND
 from tests.processes import environment, free_port, protokol, protokol_json, server
-
-
-class RemoteAgent:
-    """An enrolled agent that speaks HTTP to a real server over the same data directory."""
-
-    def __init__(self, data_dir, env):
-        archive = make_archive(data_dir)
-        self.agent = FakeAgent(archive)
-        self.url = env["PROTOKOL_SERVER_URL"]
-
-    def headers(self, signed):
-        return {"Authorization": f"Bearer {self.agent.key.token}", "Protokol-Manifest": signed.header}
-
-    def put(self, signed, body):
-        path = f"/ingest/v1/rooms/108/segments/{signed.manifest.segment_id}"
-        return httpx.put(self.url + path, content=body, headers=self.headers(signed), timeout=20)
-
-    def half(self, signed, body):
-        """Begin a PUT and send half of its body; the open connection."""
-        host, port = self.url.removeprefix("http://").split(":")
-        connection = socket.create_connection((host, int(port)))
-        head = [f"PUT /ingest/v1/rooms/108/segments/{signed.manifest.segment_id} HTTP/1.1", f"Host: {host}"]
-        head += [f"{name}: {value}" for name, value in self.headers(signed).items()]
-        head += [f"Content-Length: {len(body)}", "", ""]
-        connection.sendall("\r\n".join(head).encode() + body[: len(body) // 2])
-        time.sleep(0.3)
-        return connection
+from tests.remote_agent import RemoteAgent
 
 
 @pytest.fixture

@@ -1,0 +1,91 @@
+"""`protokol serve` as a process whose imports have been done: it starts in a fraction of a second.
+
+Forked from a process that has loaded the program and done nothing else with it; from `main` on it is the
+command as installed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+_PATIENCE_S = 60.0
+_forking = multiprocessing.get_context("forkserver")
+_forking.set_forkserver_preload(["bench.warm_imports"])
+
+
+def environment(data: Path, port: int, **more: str) -> dict[str, str]:
+    """Settings of an installation of its own in `data`; nothing of this machine's leaks in."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PROTOKOL_")}
+    url = f"http://127.0.0.1:{port}"
+    return {
+        **inherited,
+        "PROTOKOL_SETTINGS_FILE": os.devnull,
+        "PROTOKOL_DATA_DIR": str(data),
+        "PROTOKOL_SERVER_URL": url,
+        "PROTOKOL_PUBLIC_URL": url,
+        "PROTOKOL_LISTEN_PORT": str(port),
+        "PROTOKOL_SECURE_COOKIES": "false",
+        "PROTOKOL_DEMO": "true",
+        **more,
+    }
+
+
+class WarmServer:
+    """Started at once; the caller closes it. It logs to `log`."""
+
+    def __init__(self, settings: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        self._url = settings["PROTOKOL_SERVER_URL"]
+        self._process = _forking.Process(target=_serve, args=(dict(settings), str(log)))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        pid = self._process.pid
+        assert pid is not None
+        return pid
+
+    def wait_until_ready(self) -> None:
+        """Raises RuntimeError when it has ended, or does not answer in time."""
+        until = time.monotonic() + _PATIENCE_S
+        while not self._is_ready():
+            if not self._process.is_alive() or time.monotonic() > until:
+                raise RuntimeError(f"the server does not answer: {self.said()}")
+            time.sleep(0.02)
+
+    def kill9(self) -> None:
+        """Gone on return, with every file that it had open."""
+        self._process.kill()
+        self._process.join()
+
+    close = kill9
+
+    def said(self) -> str:
+        """The end of its log."""
+        return self.log.read_text("utf-8", "replace")[-4000:]
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self._url}/readyz", timeout=2) as answer:  # noqa: S310 -- our own address
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def _serve(settings: dict[str, str], log: str) -> None:
+    import protokol  # noqa: PLC0415 -- here alone: the caller's process does not need it
+
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    os.environ.clear()
+    os.environ.update(settings)
+    sys.argv = ["protokol", "serve", "--port", settings["PROTOKOL_LISTEN_PORT"]]
+    protokol.main()
