@@ -56,6 +56,8 @@ def tiny_media() -> bytes:
         video.options = {"preset": "ultrafast", "x264-params": "keyint=1"}
         for number in range(2):
             frame = av.VideoFrame(32, 32, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
             frame.pts = number
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
@@ -195,7 +197,7 @@ class Driver:
 
     # --- requests
 
-    def register(self, room: str | None, remembered: Any, interval: Interval, now_us: int) -> None:
+    def register(self, room: str | None, remembered: Any, interval: Interval, now_us: int) -> str | None:
         """What the resident saw a number for is held, whole, in every room that it may be about."""
         asked = application(room=room, remembered=remembered, interval=interval)
         span = Span(interval.start_us, interval.end_us)
@@ -207,12 +209,13 @@ class Driver:
         except DayGoneError:
             assert not all(wanted.values())
             self.seen["request too late"] += 1
-            return
+            return None
         assert self._adopt_holds(number) == {
             (each, piece) for each, pieces in wanted.items() for piece in pieces
         }
         self.requests[number] = span
         self.seen["registered"] += 1
+        return number
 
     def decide(self, number: str, step: str, now_us: int) -> None:
         """One step of staff or resident; a step that the request's state forbids changes nothing."""
@@ -273,7 +276,9 @@ class Driver:
             del self.model.holds[hold.id]
         with self.archive.database.reading() as session:
             statement = select(Hold).join(Request, Request.id == Hold.request_id)
-            rows = session.scalars(statement.where(Request.number == number, Hold.released_us.is_(None))).all()
+            rows = session.scalars(
+                statement.where(Request.number == number, Hold.released_us.is_(None))
+            ).all()
         for row in rows:
             self.model.holds[row.id] = Held(row.id, row.room, Span(row.start_us, row.end_us), number)
         return {(row.room, Span(row.start_us, row.end_us)) for row in rows}
@@ -376,9 +381,7 @@ class Driver:
         """Rows and holds are the model's, at any time."""
         assert self._take_stock(now_us) == set(self.model.items)
         with self.archive.database.reading() as session:
-            rows = {
-                (row.id, row.room, Span(row.start_us, row.end_us)) for row in holds.active(session)
-            }
+            rows = {(row.id, row.room, Span(row.start_us, row.end_us)) for row in holds.active(session)}
         assert rows == {(hold.id, hold.room, hold.span) for hold in self.model.holds.values()}
 
     def open(self, room: str, span: Span, ground: str, now_us: int) -> None:
@@ -393,18 +396,22 @@ class Driver:
         try:
             with self.archive.database.reading() as session:
                 pieces = door.resolve(
-                    session, self.archive.configurations, room, Interval(*span), door.Ground.parse(ground), now_us
+                    session,
+                    self.archive.configurations,
+                    room,
+                    Interval(*span),
+                    door.Ground.parse(ground),
+                    now_us,
                 )
         except door.NoFootageError as error:
-            assert expected == set(), error
+            pieces = []
             self.seen[f"door: {error.code}"] += 1
-            return
         assert {piece.name.split("/")[-1][:36] for piece in pieces} == expected
         for piece in pieces:
             reader = self.archive.store.open(piece.name)
             assert reader.pread(0, len(tiny_media())) == tiny_media()
             reader.close()
-        self.seen[f"opened: {ground.partition(':')[0]}"] += 1
+        self.seen[f"opened: {ground.partition(':')[0]}"] += bool(pieces)
         self.seen["opened past due"] += any(now_us >= self.model.items[each].due_us for each in expected)
 
     def _purpose(self, ground: str) -> list[int]:
@@ -442,4 +449,3 @@ class Driver:
         self.archive.store.sweep()
         for agent in self.agents.values():
             agent.archive = self.archive
-

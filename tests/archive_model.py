@@ -115,7 +115,9 @@ class Model:
             if now_us < due_us(day) and (room, day.isoformat()) not in self.purged:
                 pieces.append(part)
             else:
-                pieces += [common for hold in self.keepers(room, part) if (common := _common(hold.span, part))]
+                pieces += [
+                    common for hold in self.keepers(room, part) if (common := _common(hold.span, part))
+                ]
         return _joined(pieces)
 
     def forget(self, stored: set[str], now_us: int) -> list[Item]:
