@@ -14,8 +14,10 @@ _BENCHMARKS = {
     "capture": "bench.capture",
     "demo": "bench.demo",
     "faults": "bench.faults",
+    "index": "bench.index",
     "kill": "bench.kill",
     "partition": "bench.partition",
+    "purge": "bench.purge",
     "sync": "bench.sync",
 }
 
@@ -29,13 +31,23 @@ _BENCHMARKS = {
     type=click.FloatRange(min=0),
     help="`sync` only: of recording in real time; 0: none. Default 60.",
 )
-def main(name: str, as_json: bool, write: bool, e2e_seconds: float | None) -> None:
+@click.option("--rows", type=click.IntRange(min=1), help="`index`, `purge`: of segments. Default 10 million.")
+@click.option("--url", help="`index`, `purge`: an empty PostgreSQL database. Default: SQLite.")
+def main(
+    name: str, as_json: bool, write: bool, e2e_seconds: float | None, rows: int | None, url: str | None
+) -> None:
     """Measure NAME side by side with its peer."""
     if write and name != "faults":
         raise click.UsageError("--write belongs to `faults`")
     if e2e_seconds is not None and name != "sync":
         raise click.UsageError("--e2e-seconds belongs to `sync`")
+    if (rows or url) and name not in {"index", "purge"}:
+        raise click.UsageError("--rows and --url belong to `index` and `purge`")
     options: dict[str, Any] = {"write": True} if write else {}
+    if rows is not None:
+        options["rows"] = rows
+    if url is not None:
+        options["url"] = url
     if e2e_seconds is not None:
         options["e2e_seconds"] = e2e_seconds
     results = importlib.import_module(_BENCHMARKS[name]).run(**options)
