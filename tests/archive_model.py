@@ -7,6 +7,7 @@ is a loop over small lists. Instants are UTC microseconds, intervals half-open.
 from __future__ import annotations
 
 import calendar
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -35,6 +36,7 @@ def date_of(at_us: int) -> date:
     return (_EPOCH + timedelta(microseconds=at_us)).astimezone(ZONE).date()
 
 
+@functools.cache
 def due_us(day: date) -> int:
     """Invariant 6: the midnight that begins the same day of the next month, or that month's last day."""
     year, month = (day.year + 1, 1) if day.month == 12 else (day.year, day.month + 1)
