@@ -106,7 +106,7 @@ def _span(fact: Any, zone: str) -> str:
     return f"{format_instant(fact.start_us, zone)} .. {format_instant(fact.end_us, zone)}"
 
 
-def _segment(row: Segment, zone: str) -> dict[str, Any]:
+def _segment(row: searching.StoredSegment, zone: str) -> dict[str, Any]:
     return {
         "id": row.id,
         "source": row.source,

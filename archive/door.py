@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from archive import room_days, search
 from archive.configuration import Configurations
-from archive.models import Certificate, Hold, Request, RoomDay, SampleIndex, Segment
+from archive.models import Certificate, Hold, Request, RoomDay, SampleIndex
 from archive.mp4.index import SegmentIndex
 from archive.mp4.virtual import Piece, check_length
 from recorder.errors import ProtokolError
@@ -132,7 +132,7 @@ class _HeldFor:
                 raise GroundError(f"there is no request {ground.reference}")
             self._holds = list(session.scalars(statement.where(Hold.request_id == request_id)))
 
-    def covers(self, segment: Segment) -> bool:
+    def covers(self, segment: search.StoredSegment) -> bool:
         return any(
             hold.room == segment.room and hold.start_us < segment.end_us and segment.start_us < hold.end_us
             for hold in self._holds

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from archive import room_days
@@ -59,21 +59,55 @@ class Coverage:
     holds: tuple[Hold, ...]
 
 
-def segments(session: Session, room: str, interval: Interval, source: str | None = None) -> Sequence[Segment]:
-    """Segments that overlap the interval, by start. The bound on the start keeps the index range short."""
-    statement = (
-        select(Segment)
-        .where(
-            Segment.room == room,
-            Segment.start_us >= interval.start_us - MAX_SEGMENT_US,
-            Segment.start_us < interval.end_us,
-            Segment.end_us > interval.start_us,
-        )
-        .order_by(Segment.start_us, Segment.id)
-    )
+class StoredSegment(NamedTuple):
+    """A row of the index as it is read: an entity for each of a day's 540 rows would cost several times the
+    query.
+    """
+
+    id: str
+    room: str
+    date: str
+    source: str
+    run: str
+    start_us: int
+    end_us: int
+    object_name: str
+    size_bytes: int
+    file_sha256: str
+    manifest_sha256: str
+    clock_estimated: bool
+    overlaps: bool
+    accepted_us: int
+
+
+_STORED = [getattr(Segment, name) for name in StoredSegment._fields]
+
+
+def segments(
+    session: Session, room: str, interval: Interval, source: str | None = None
+) -> list[StoredSegment]:
+    """Segments that overlap the interval, by start."""
+    statement = select(*_STORED).where(*_overlapping(room, interval))
     if source is not None:
         statement = statement.where(Segment.source == source)
-    return session.scalars(statement).all()
+    rows = session.execute(statement.order_by(Segment.start_us, Segment.id))
+    return [StoredSegment._make(row) for row in rows]
+
+
+def _overlapping(room: str, interval: Interval) -> tuple[ColumnElement[bool], ...]:
+    """The bound on the start, by the longest segment, keeps the index range short."""
+    return (
+        Segment.room == room,
+        Segment.start_us >= interval.start_us - MAX_SEGMENT_US,
+        Segment.start_us < interval.end_us,
+        Segment.end_us > interval.start_us,
+    )
+
+
+def _recorded(session: Session, room: str, interval: Interval) -> tuple[Interval, ...]:
+    """The stored time that overlaps the interval, joined; told by an index alone."""
+    statement = select(Segment.start_us, Segment.end_us).where(*_overlapping(room, interval))
+    return _join([Interval(start_us, end_us) for start_us, end_us in session.execute(statement)])
 
 
 def gaps(session: Session, room: str, interval: Interval) -> list[GapFact]:
@@ -146,8 +180,7 @@ def coverage(session: Session, configurations: Configurations, room: str, date: 
     day = room_days.peek(session, configurations, room, date)
     windows = merge(frozen_windows(day))
     whole = Interval(windows[0].start_us, windows[-1].end_us) if windows else None
-    rows = segments(session, room, whole) if whole else []
-    recorded = _join([Interval(row.start_us, row.end_us) for row in rows])
+    recorded = _recorded(session, room, whole) if whole else ()
     told = gaps(session, room, whole) if whole else []
     past = [Interval(0, now_us)]
     explained = [*recorded, *(Interval(gap.start_us, gap.end_us) for gap in told)]

@@ -14,37 +14,43 @@ _BENCHMARKS = {
     "capture": "bench.capture",
     "demo": "bench.demo",
     "faults": "bench.faults",
+    "index": "bench.index",
     "ingest": "bench.ingest",
     "kill": "bench.kill",
     "partition": "bench.partition",
     "powercut": "bench.powercut",
+    "purge": "bench.purge",
     "sync": "bench.sync",
+}
+# option → the benchmarks whose run() takes it
+_TAKEN_BY = {
+    "write": {"faults"},
+    "e2e_seconds": {"sync"},
+    "cuts": {"powercut"},
+    "rows": {"index", "purge"},
+    "url": {"index", "purge"},
 }
 
 
 @click.command()
 @click.argument("name", type=click.Choice(sorted(_BENCHMARKS)))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
-@click.option("--write", is_flag=True, help="`faults` only: write docs/fault-matrix.md.")
+@click.option("--write", is_flag=True, default=None, help="`faults` only: write docs/fault-matrix.md anew.")
 @click.option(
     "--e2e-seconds",
     type=click.FloatRange(min=0),
     help="`sync` only: of recording in real time; 0: none. Default 60.",
 )
 @click.option("--cuts", type=click.IntRange(min=1), help="`powercut` only: how many. Default 200.")
-def main(name: str, as_json: bool, write: bool, e2e_seconds: float | None, cuts: int | None) -> None:
+@click.option("--rows", type=click.IntRange(min=1), help="`index`, `purge`: of segments. Default 10 million.")
+@click.option("--url", help="`index`, `purge`: an empty PostgreSQL database. Default: SQLite.")
+def main(name: str, *, as_json: bool, **given: Any) -> None:
     """Measure NAME side by side with its peer."""
-    if write and name != "faults":
-        raise click.UsageError("--write belongs to `faults`")
-    if e2e_seconds is not None and name != "sync":
-        raise click.UsageError("--e2e-seconds belongs to `sync`")
-    if cuts is not None and name != "powercut":
-        raise click.UsageError("--cuts belongs to `powercut`")
-    options: dict[str, Any] = {"write": True} if write else {}
-    if e2e_seconds is not None:
-        options["e2e_seconds"] = e2e_seconds
-    if cuts is not None:
-        options["cuts"] = cuts
+    options = {option: value for option, value in given.items() if value is not None}
+    for option in options:
+        if name not in _TAKEN_BY[option]:
+            owners = " and ".join(f"`{owner}`" for owner in sorted(_TAKEN_BY[option]))
+            raise click.UsageError(f"--{option.replace('_', '-')} belongs to {owners}")
     results = importlib.import_module(_BENCHMARKS[name]).run(**options)
     if as_json:
         click.echo(json.dumps(results, ensure_ascii=False))

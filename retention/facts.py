@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from archive.models import Gap, Hold, Quarantine, RoomDay, Segment
@@ -18,20 +18,22 @@ from retention.policy import Amount, DayFacts, HoldFacts, Item, Kind
 BATCH = 500
 
 
-def read(session: Session, timezone: str, now_us: int) -> tuple[list[DayFacts], list[HoldFacts]]:
+def read(
+    session: Session, timezone: str, now_us: int, *, totals: bool = True
+) -> tuple[list[DayFacts], list[HoldFacts]]:
     """Every room-day that is open or still has something, and every active hold.
 
     Items are listed for due days only: a month of footage is a hundred thousand rows, a due night
-    a few thousand.
+    a few thousand. Without `totals`, days that are not due count nothing, and no row of theirs is read.
     """
-    totals = _totals(session)
+    amounts = _totals(session) if totals else {}
     days = []
-    for day in _days(session, totals):
+    for room, date, due_us, state in session.execute(_DAYS):
         items: tuple[Item, ...] = ()
-        total: Amount | None = totals.get((day.room, day.date), Amount())
-        if day.due_us <= now_us:
-            items, total = items_of(session, day.room, day.date, timezone), None
-        days.append(DayFacts(day.room, day.date, day.due_us, day.state == "purged", items, total))
+        total: Amount | None = amounts.get((room, date), Amount())
+        if due_us <= now_us:
+            items, total = items_of(session, room, date, timezone), None
+        days.append(DayFacts(room, date, due_us, state == "purged", items, total))
     return days, holds_of(session)
 
 
@@ -99,10 +101,8 @@ def _claimed(manifest: bytes, date: str, timezone: str) -> Interval:
 
 
 def _totals(session: Session) -> dict[tuple[str, str], Amount]:
-    """Room-day → what is stored of it; a room-day of which only gap records are left has a zero."""
-    totals: dict[tuple[str, str], Amount] = {
-        (room, date): Amount() for room, date in session.execute(select(Gap.room, Gap.date).distinct())
-    }
+    """Room-day → what is stored of it."""
+    totals: dict[tuple[str, str], Amount] = {}
     for table in (Segment, Quarantine):
         counted = select(table.room, table.date, func.count(), func.sum(table.size_bytes))
         for room, date, count, size in session.execute(counted.group_by(table.room, table.date)):
@@ -110,13 +110,11 @@ def _totals(session: Session) -> dict[tuple[str, str], Amount]:
     return totals
 
 
-def _days(session: Session, totals: dict[tuple[str, str], Amount]) -> list[RoomDay]:
-    found = {(day.room, day.date): day for day in session.scalars(select(RoomDay).filter_by(state="open"))}
-    remaining = sorted(totals.keys() - found.keys())
-    for start in range(0, len(remaining), BATCH):
-        keys = remaining[start : start + BATCH]
-        found |= {
-            (day.room, day.date): day
-            for day in session.scalars(select(RoomDay).where(tuple_(RoomDay.room, RoomDay.date).in_(keys)))
-        }
-    return list(found.values())
+def _has(table: type[Segment | Gap | Quarantine]) -> ColumnElement[bool]:
+    return exists().where(table.room == RoomDay.room, table.date == RoomDay.date)
+
+
+# One look into an index for each purged day that has nothing any more, which is nearly every one.
+_DAYS = select(RoomDay.room, RoomDay.date, RoomDay.due_us, RoomDay.state).where(
+    or_(RoomDay.state == "open", _has(Segment), _has(Gap), _has(Quarantine))
+)

@@ -169,6 +169,13 @@ class Plan:
         return sum(each.total.objects > 0 for each in self.decisions)
 
     @property
+    def overdue(self) -> bool:
+        """Whether something would go that fell due more than a day ago: no ordinary night."""
+        return any(
+            each.destroyed.objects > 0 and self.now_us - each.due_us > US_PER_DAY for each in self.decisions
+        )
+
+    @property
     def needs_confirmation(self) -> bool:
         """Whether more than half of the archive would go, by bytes or by room-days.
 
@@ -176,10 +183,7 @@ class Plan:
         that comes back after weeks, and then a person says so. What fell due within the last 24 hours
         is an ordinary night, however young the archive is: invariant 6 gives it no longer.
         """
-        overdue = any(
-            each.destroyed.objects and self.now_us - each.due_us > US_PER_DAY for each in self.decisions
-        )
-        if not overdue:
+        if not self.overdue:
             return False
         return (
             2 * self.destroyed.size_bytes > self.total.size_bytes or 2 * self.days_destroyed > self.days_total

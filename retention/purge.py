@@ -75,12 +75,20 @@ def plan(
     now_us: int | None = None,
     *,
     system_clock: Callable[[], int] = instants.now_us,
+    totals: bool = True,
 ) -> policy.Plan:
-    """What a run would do now, or at `now_us` in a demo archive. Changes nothing. Raises ClockError."""
+    """What a run would do now, or at `now_us` in a demo archive. Changes nothing. Raises ClockError.
+
+    Without `totals`, what the archive holds is counted only where the guard asks for it: the cost is then
+    that of the days that are due, however much is stored.
+    """
     with archive.database.reading() as session:
         told = clock.read(session, archive, now_us, system_clock)
-        days, holds = facts.read(session, archive.timezone(session), told.now_us)
-    return policy.plan(days, holds, told.now_us)
+        zone = archive.timezone(session)
+        made = policy.plan(*facts.read(session, zone, told.now_us, totals=totals), told.now_us)
+        if made.overdue and not totals:
+            made = policy.plan(*facts.read(session, zone, told.now_us), told.now_us)
+    return made
 
 
 @ballast.lent
@@ -106,7 +114,7 @@ def run(
         told = clock.read(session, archive, now_us, system_clock)
     report = Report(told.now_us)
     _finish(archive, told, report, actor, fault)
-    made = plan(archive, now_us, system_clock=system_clock)
+    made = plan(archive, now_us, system_clock=system_clock, totals=False)
     report.plan_sha256 = made.digest
     _require_confirmation(made, confirm)
     for decision in made.acting:

@@ -59,8 +59,9 @@ class Segment(Base):
     accepted_us: Mapped[int]
     __table_args__ = (
         interval_check(),
-        Index("ix_segment_room_start_us", "room", "start_us"),
-        Index("ix_segment_room_date", "room", "date"),
+        # Each covers a question that is asked of many rows: when a day was recorded, how much a day holds.
+        Index("ix_segment_room_start_us_end_us", "room", "start_us", "end_us"),
+        Index("ix_segment_room_date_size_bytes", "room", "date", "size_bytes"),
     )
 
 
@@ -91,7 +92,11 @@ class Gap(Base):
     detail: Mapped[str] = mapped_column(default="")
     encoded: Mapped[bytes] = mapped_column(LargeBinary)
     accepted_us: Mapped[int]
-    __table_args__ = (interval_check(), Index("ix_gap_room_start_us", "room", "start_us"))
+    __table_args__ = (
+        interval_check(),
+        Index("ix_gap_room_start_us", "room", "start_us"),
+        Index("ix_gap_room_date", "room", "date"),
+    )
 
 
 class ChainLink(Base):
@@ -120,7 +125,10 @@ class Quarantine(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     manifest: Mapped[bytes] = mapped_column(LargeBinary)
     received_us: Mapped[int]
-    __table_args__ = (UniqueConstraint("claimed_id", "sha256"),)
+    __table_args__ = (
+        UniqueConstraint("claimed_id", "sha256"),
+        Index("ix_quarantine_room_date", "room", "date"),
+    )
 
 
 class Mark(Base):

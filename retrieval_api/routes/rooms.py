@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from archive import asking, marks, search
-from archive.models import Mark, Segment
+from archive.models import Mark
 from archive.system import Archive
 from recorder.errors import BadInstantError
 from recorder.instants import US_PER_DAY, format_instant
@@ -135,7 +135,7 @@ def _interval(interval: Interval, zone: str) -> dict[str, str]:
     }
 
 
-def _segment(row: Segment, zone: str) -> dict[str, Any]:
+def _segment(row: search.StoredSegment, zone: str) -> dict[str, Any]:
     return {
         "id": row.id,
         "room": row.room,

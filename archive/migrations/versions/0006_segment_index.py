@@ -1,0 +1,26 @@
+"""Indexes that answer by themselves when a day was recorded and how much it holds"""
+
+from alembic import op
+
+revision = "0006"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("ix_segment_room_start_us_end_us", "segment", ["room", "start_us", "end_us"])
+    op.create_index("ix_segment_room_date_size_bytes", "segment", ["room", "date", "size_bytes"])
+    op.drop_index("ix_segment_room_start_us", "segment")
+    op.drop_index("ix_segment_room_date", "segment")
+    op.create_index("ix_gap_room_date", "gap", ["room", "date"])
+    op.create_index("ix_quarantine_room_date", "quarantine", ["room", "date"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_quarantine_room_date", "quarantine")
+    op.drop_index("ix_gap_room_date", "gap")
+    op.create_index("ix_segment_room_date", "segment", ["room", "date"])
+    op.create_index("ix_segment_room_start_us", "segment", ["room", "start_us"])
+    op.drop_index("ix_segment_room_date_size_bytes", "segment")
+    op.drop_index("ix_segment_room_start_us_end_us", "segment")

@@ -1,0 +1,460 @@
+"""Drives a real archive and its model side by side: each action happens to both, and they must agree.
+
+Used by tests that walk through states at random; deaths are exceptions at the points where a process can
+be killed, after which the archive is opened anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import av
+from sqlalchemy import select
+
+from archive import custody, door
+from archive.check import check
+from archive.ingest import Answer, Ingest, Upload
+from archive.local_store import LocalStore
+from archive.models import Gap, Garbage, Hold, Quarantine, Request, RoomDay, Segment, Tombstone
+from archive.sealed import SealedStore
+from archive.system import Archive
+from recorder.intervals import Interval
+from recorder.manifest import SignedManifest
+from retention import certificate, holds, purge
+from retention.errors import ConfirmationError, DayGoneError, HoldError
+from retrieval_api.requests.decision import Basis, DecisionError, Desk, Seen
+from retrieval_api.requests.keys import RequestSecrets
+from retrieval_api.requests.registration import Registrar
+from retrieval_api.requests.states import IllegalTransition
+from tests.archive_model import Held, Item, Model, Span, date_of, whole_day
+from tests.footage import FakeAgent
+from tests.requesting import application
+
+# What `check` may tell of an archive whose agents sent late, out of order or too late.
+HARMLESS = {"open_link", "uncovered"}
+STAFF = "user:3"
+
+
+class Killed(BaseException):
+    """Stands for the death of the process: nothing between its place and the test runs on."""
+
+
+@functools.cache
+def tiny_media() -> bytes:
+    """A fragmented MP4 of two pictures of 32x32: the least that the archive takes for footage (3 KB)."""
+    sink = io.BytesIO()
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    with av.open(sink, "w", format="mp4", options=options) as container:
+        video: Any = container.add_stream("libx264", rate=1)
+        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+        video.options = {"preset": "ultrafast", "x264-params": "keyint=1"}
+        for number in range(2):
+            frame = av.VideoFrame(32, 32, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    return sink.getvalue()
+
+
+class DyingStore(LocalStore):
+    """Dies once: after the rename of an upload, or with all objects of a day but one unlinked."""
+
+    def writer(self, name):
+        writer = super().writer(name)
+        commit = writer.commit
+
+        def commit_and_die(new_name: str | None = None) -> None:
+            commit(new_name)
+            raise Killed
+
+        writer.commit = commit_and_die
+        return writer
+
+    def delete(self, names: Iterable[str]) -> None:
+        super().delete(sorted(names)[:-1])
+        raise Killed
+
+
+class Driver:
+    """An archive with one agent a room. `seen` counts what has happened, by name."""
+
+    def __init__(self, archive: Archive, rooms: Sequence[str]) -> None:
+        self.archive = archive
+        self.rooms = tuple(rooms)
+        self.model = Model()
+        self.agents = {room: FakeAgent(archive, room) for room in rooms}
+        self.sent: list[tuple[Item, SignedManifest, bytes]] = []
+        self.strays: dict[str, Item] = {}
+        self.requests: dict[str, Span] = {}
+        self.seen: Counter[str] = Counter()
+
+    # --- accept
+
+    def record(self, room: str, span: Span) -> tuple[Item, SignedManifest, bytes]:
+        """A segment of the room's agent, signed and on its chain, not sent yet."""
+        body = tiny_media()
+        signed, file = self.agents[room].segment(span.start_us, body=body, end_us=span.end_us)
+        made = Item("segment", signed.manifest.segment_id, room, span), signed, file
+        self.sent.append(made)
+        return made
+
+    def begin(self, made: tuple[Item, SignedManifest, bytes], now_us: int, *, damaged: bool = False):
+        """As far as the last byte of the body, or to the answer that needs none."""
+        item, signed, file = made
+        agent = self.agents[item.room]
+        begun = Ingest(self.archive).begin(
+            item.room, agent.key.token, item.id, signed.header, now_us, damaged=damaged
+        )
+        if isinstance(begun, Upload):
+            begun.write(file)
+        return begun
+
+    def end(self, made: tuple[Item, SignedManifest, bytes], begun: Upload | Answer, now_us: int) -> None:
+        """The answer must be the model's."""
+        item = made[0]
+        was_linked = item.id in self.model.items or (item.kind, item.id) in self.model.destroyed
+        expected = "accepted" if was_linked or self.model.may_take_in(item, now_us) else "expired"
+        answer = begun if isinstance(begun, Answer) else begun.finish(now_us)
+        assert answer.outcome == expected, (answer, item)
+        self.seen[f"{answer.outcome}{' again' if answer.again else ''}"] += 1
+        # Whatever the answer was, an object that a dead process left under this name is settled.
+        if not isinstance(begun, Answer):
+            self.strays.pop(item.id, None)
+        if expected == "accepted" and not was_linked:
+            self.model.items[item.id] = item
+
+    def send(self, made: tuple[Item, SignedManifest, bytes], now_us: int) -> None:
+        self.end(made, self.begin(made, now_us), now_us)
+
+    def die_in_upload(self, made: tuple[Item, SignedManifest, bytes], now_us: int) -> None:
+        """Between the rename of the object and its row: the object is known to nobody."""
+        item = made[0]
+        self._with_dying_store(lambda: self.end(made, self.begin(made, now_us), now_us))
+        if self._died:
+            self.strays[item.id] = item
+            self.seen["died in an upload"] += 1
+
+    def refuse(self, made: tuple[Item, SignedManifest, bytes], now_us: int) -> None:
+        """The agent says that the file is damaged: kept in quarantine, as footage of its day."""
+        item = made[0]
+        begun = self.begin(made, now_us, damaged=True)
+        if not isinstance(begun, Upload):
+            self.end(made, begun, now_us)
+            return
+        assert begun.finish(now_us).outcome == "quarantined"
+        self.seen["quarantined"] += 1
+        self.model.items[f"q-{item.id}"] = dataclasses.replace(item, kind="quarantine", id=f"q-{item.id}")
+
+    def gap(self, room: str, span: Span, now_us: int) -> None:
+        signed = self.agents[room].gap(span.start_us, span.end_us)
+        item = Item("gap", signed.manifest.segment_id, room, span)
+        expected = "accepted" if self.model.may_take_in(item, now_us) else "expired"
+        assert self.agents[room].send(signed, b"", now_us).outcome == expected
+        if expected == "accepted":
+            self.model.items[item.id] = item
+            self.seen["gap"] += 1
+
+    # --- hold
+
+    def hold(self, room: str, span: Span, now_us: int) -> None:
+        order = holds.HoldOrder(room, Interval(*span), "a complaint", "court order 1", STAFF)
+        wanted = self.model.keepable(room, span, now_us)
+        try:
+            with self.archive.database.transaction() as session:
+                placed = holds.place(session, self.archive, [order], now_us)
+        except DayGoneError:
+            assert wanted == []
+            self.seen["day gone"] += 1
+            return
+        assert [Span(hold.start_us, hold.end_us) for hold in placed] == wanted
+        for hold in placed:
+            self.model.holds[hold.id] = Held(hold.id, room, Span(hold.start_us, hold.end_us))
+        self.seen["held"] += 1
+
+    def release(self, hold_id: int, now_us: int) -> None:
+        """By hand, as the command does it: refused while a request stands behind the hold (invariant 7)."""
+        held = self.model.holds[hold_id]
+        try:
+            with self.archive.database.transaction() as session:
+                holds.require_decided(session, self.archive, hold_id, now_us)
+                holds.release(session, self.archive, hold_id, actor=STAFF, reason="done", now_us=now_us)
+        except HoldError:
+            assert held.request is not None
+            assert not self._may_end(held.request, now_us)
+            self.seen["release refused"] += 1
+            return
+        assert held.request is None or self._may_end(held.request, now_us)
+        del self.model.holds[hold_id]
+        self.seen["released"] += 1
+
+    # --- requests
+
+    def register(self, room: str | None, remembered: Any, interval: Interval, now_us: int) -> str | None:
+        """What the resident saw a number for is held, whole, in every room that it may be about."""
+        asked = application(room=room, remembered=remembered, interval=interval)
+        span = Span(interval.start_us, interval.end_us)
+        rooms = [room] if room else list(self.rooms)
+        wanted = {each: self.model.keepable(each, span, now_us) for each in rooms}
+        registrar = Registrar(self.archive, RequestSecrets.of(self.archive.server_key))
+        try:
+            number = registrar.register(asked, "127.0.0.1", now_us).number
+        except DayGoneError:
+            assert not all(wanted.values())
+            self.seen["request too late"] += 1
+            return None
+        assert self._adopt_holds(number) == {
+            (each, piece) for each, pieces in wanted.items() for piece in pieces
+        }
+        self.requests[number] = span
+        self.seen["registered"] += 1
+        return number
+
+    def decide(self, number: str, step: str, now_us: int) -> None:
+        """One step of staff or resident; a step that the request's state forbids changes nothing."""
+        desk, asked = Desk(self.archive), self.requests[number]
+        before = self._holds_of(number)
+        room = before[0].room if before else self.rooms[0]
+        try:
+            if step == "approve":
+                self._approve(desk, number, room, asked, now_us)
+            elif step == "refuse":
+                desk.refuse(number, "not at that meeting", STAFF, now_us)
+            elif step == "withdraw":
+                desk.withdraw(number, now_us)
+            elif step == "reopen":
+                desk.reopen(number, "an appeal", STAFF, now_us)
+            else:
+                may_end = self._may_end(number, now_us)
+                desk.close(number, "the appeal period is over", STAFF, now_us)
+                assert may_end
+                for hold in before:
+                    del self.model.holds[hold.id]
+        except (IllegalTransition, DecisionError, DayGoneError) as error:
+            self.seen[f"{step} refused"] += 1
+            self.seen["appeal running"] += getattr(error, "code", "") == "appeal_running"
+            self._adopt_holds(number)
+            return
+        self.seen[step] += 1
+
+    def _approve(self, desk: Desk, number: str, room: str, asked: Span, now_us: int) -> None:
+        """Half an hour of what was asked; the rest of the request's holds is let go by that decision."""
+        approved = Interval(asked.start_us, min(asked.end_us, asked.start_us + 1800 * 10**6))
+        desk.match(number, room, STAFF, now_us)
+        desk.set_interval(number, approved, STAFF, now_us)
+        desk.record_identity(number, Basis.DOCUMENT, "паспорт", STAFF, now_us)
+        covered = {hold.span for hold in self._holds_of(number) if hold.room == room}
+        desk.approve(number, Seen(room, approved), STAFF, now_us)
+        kept = self._adopt_holds(number)
+        assert all(each == room for each, _ in kept)
+        assert {
+            Span(max(span.start_us, approved.start_us), min(span.end_us, approved.end_us))
+            for span in covered
+            if span.meets(Span(approved.start_us, approved.end_us))
+        } <= {span for _, span in kept}
+
+    def _may_end(self, number: str, now_us: int) -> bool:
+        """Invariant 7: decided, and the appeal period of a refusal over."""
+        with self.archive.database.reading() as session:
+            request = session.scalars(select(Request).where(Request.number == number)).one()
+        over = request.appeal_until_us is None or now_us >= request.appeal_until_us
+        return request.status in {"decided", "withdrawn"} and over
+
+    def _holds_of(self, number: str) -> list[Held]:
+        return [hold for hold in self.model.holds.values() if hold.request == number]
+
+    def _adopt_holds(self, number: str) -> set[tuple[str, Span]]:
+        """The request's holds in force become the model's."""
+        for hold in self._holds_of(number):
+            del self.model.holds[hold.id]
+        with self.archive.database.reading() as session:
+            statement = select(Hold).join(Request, Request.id == Hold.request_id)
+            rows = session.scalars(
+                statement.where(Request.number == number, Hold.released_us.is_(None))
+            ).all()
+        for row in rows:
+            self.model.holds[row.id] = Held(row.id, row.room, Span(row.start_us, row.end_us), number)
+        return {(row.room, Span(row.start_us, row.end_us)) for row in rows}
+
+    # --- purge
+
+    def purge(self, now_us: int, *, certified: bool = True) -> None:
+        """A run that is let finish: afterwards nothing overdue is left, nowhere, and all is certified.
+
+        `certified`: every certificate there ever was is read; else only that none is owed.
+        """
+        self._run(now_us, purge.no_fault)
+        if any(now_us >= item.due_us for item in self.strays.values()):
+            # The day of an upload that died may have no room-day: the first run makes it, the second purges.
+            self._run(now_us, purge.no_fault)
+        gone = self.model.forget(self._take_stock(now_us), now_us)
+        assert self.model.overdue(now_us) == []
+        self.seen["destroyed"] += bool(gone)
+        self.seen["kept past due"] += any(now_us >= item.due_us for item in self.model.items.values())
+        self._settle_strays(now_us)
+        self.assert_finished()
+        if certified:
+            self.assert_certified()
+
+    def die_in_purge(self, now_us: int, step: str, nth: int) -> None:
+        """Killed when `step` is reached for the nth time, or while objects are being unlinked."""
+        reached = 0
+
+        def fault(name: str) -> None:
+            nonlocal reached
+            reached += name == step
+            if name == step and reached == nth:
+                raise Killed
+
+        if step == "half_unlinked":
+            self._with_dying_store(lambda: self._run(now_us, purge.no_fault))
+        else:
+            self._dying(lambda: self._run(now_us, fault))
+        if self._died:
+            self.seen[f"died at {step}"] += 1
+        stored = self._take_stock(now_us)
+        self.model.forget(stored, now_us)
+
+    def _run(self, now_us: int, fault: purge.Fault) -> None:
+        confirm = purge.plan(self.archive, now_us).digest
+        try:
+            report = purge.run(self.archive, actor="system", now_us=now_us, confirm=confirm, fault=fault)
+        except ConfirmationError:
+            # What a killed run left was finished first, and that changed the plan.
+            confirm = purge.plan(self.archive, now_us).digest
+            report = purge.run(self.archive, actor="system", now_us=now_us, confirm=confirm, fault=fault)
+        assert report.failures == []
+
+    def _take_stock(self, now_us: int) -> set[str]:
+        """The ids of all rows; the purged room-days become the model's."""
+        with self.archive.database.reading() as session:
+            stored = set(session.scalars(select(Segment.id))) | set(session.scalars(select(Gap.id)))
+            stored |= {f"q-{claimed}" for claimed in session.scalars(select(Quarantine.claimed_id))}
+            days = session.execute(
+                select(RoomDay.room, RoomDay.date, RoomDay.due_us).where(RoomDay.state == "purged")
+            ).all()
+        for room, day, due in days:
+            assert (room, day) in self.model.purged or due <= now_us
+            self.model.purged.add((room, day))
+        return stored
+
+    def _settle_strays(self, now_us: int) -> None:
+        names = "\n".join(self.archive.store.names())
+        for key, item in list(self.strays.items()):
+            held = self.model.keepers(item.room, whole_day(date_of(item.span.start_us)))
+            if now_us >= item.due_us and not held:
+                assert key not in names, "an object that no row names outlived its day"
+            if key not in names:
+                assert now_us >= item.due_us
+                del self.strays[key]
+                self.seen["stray destroyed"] += 1
+
+    # --- what must be true
+
+    def assert_finished(self) -> None:
+        """After a whole run: objects and rows are one to one, no certificate is owed."""
+        with self.archive.database.reading() as session:
+            assert list(session.scalars(select(Garbage.object_name))) == []
+            named = set(session.scalars(select(Segment.object_name)))
+            named |= set(session.scalars(select(Quarantine.object_name)))
+            assert certificate.uncertified(session) == 0
+        objects = set(self.archive.store.names())
+        assert named <= objects
+        assert {name.split("/")[-1][:36] for name in objects - named} <= set(self.strays)
+
+    def assert_certified(self) -> None:
+        """The certificates are whole, and tell of everything that was destroyed, once."""
+        with self.archive.database.reading() as session:
+            bodies = [json.loads(body) for body in session.scalars(select(Tombstone.body))]
+            assert list(certificate.verify(session, self.archive.server_key.public_key())) == []
+        told = [("segment", each["id"]) for body in bodies for each in body["segments"]]
+        told += [("quarantine", f"q-{each['claimed_id']}") for body in bodies for each in body["quarantined"]]
+        told += [("gap", each["id"]) for body in bodies for each in body["gaps"]]
+        assert sorted(told) == sorted(self.model.destroyed)
+
+    def assert_chains(self) -> None:
+        with self.archive.database.reading() as session:
+            assert list(custody.verify(session)) == []
+        foreign = {"foreign"} if self.strays else set()
+        found = [each for each in check(self.archive, deep=True) if each.kind not in HARMLESS | foreign]
+        assert found == []
+
+    def assert_index(self, now_us: int) -> None:
+        """Rows and holds are the model's, at any time."""
+        assert self._take_stock(now_us) == set(self.model.items)
+        with self.archive.database.reading() as session:
+            rows = {(row.id, row.room, Span(row.start_us, row.end_us)) for row in holds.active(session)}
+        assert rows == {(hold.id, hold.room, hold.span) for hold in self.model.holds.values()}
+
+    def open(self, room: str, span: Span, ground: str, now_us: int) -> None:
+        """The door gives exactly what the model lets out on this ground, and its bytes are there."""
+        purpose = self._purpose(ground)
+        expected = {
+            item.id
+            for item in self.model.items.values()
+            if item.kind == "segment" and item.room == room and item.span.meets(span)
+            and self.model.may_open(item, now_us, purpose)
+        }  # fmt: skip
+        try:
+            with self.archive.database.reading() as session:
+                pieces = door.resolve(
+                    session,
+                    self.archive.configurations,
+                    room,
+                    Interval(*span),
+                    door.Ground.parse(ground),
+                    now_us,
+                )
+        except door.NoFootageError as error:
+            pieces = []
+            self.seen[f"door: {error.code}"] += 1
+        assert {piece.name.split("/")[-1][:36] for piece in pieces} == expected
+        for piece in pieces:
+            reader = self.archive.store.open(piece.name)
+            assert reader.pread(0, len(tiny_media())) == tiny_media()
+            reader.close()
+        self.seen[f"opened: {ground.partition(':')[0]}"] += bool(pieces)
+        self.seen["opened past due"] += any(now_us >= self.model.items[each].due_us for each in expected)
+
+    def _purpose(self, ground: str) -> list[int]:
+        kind, _, reference = ground.partition(":")
+        if kind == "hold":
+            return [int(reference)]
+        return [hold.id for hold in self._holds_of(reference)] if kind == "request" else []
+
+    # --- death
+
+    _died = False
+
+    def _dying(self, action: Callable[[], None]) -> None:
+        """Afterwards the archive is opened anew, as after a restart."""
+        self._died = False
+        try:
+            action()
+        except Killed:
+            self._died = True
+            self.reopen()
+
+    def _with_dying_store(self, action: Callable[[], None]) -> None:
+        whole = self.archive
+        self.archive = dataclasses.replace(whole, store=SealedStore(DyingStore(whole.store.raw.root)))
+        try:
+            self._dying(action)
+        finally:
+            if not self._died:
+                self.archive = whole
+
+    def reopen(self) -> None:
+        """A restart: uploads under way are lost, their temporary objects swept."""
+        self.archive.close()
+        self.archive = Archive.open(self.archive.settings)
+        self.archive.store.sweep()
+        for agent in self.agents.values():
+            agent.archive = self.archive
