@@ -16,12 +16,14 @@ from recorder.keyfile import AgentKey
 from tests.footage import SECOND, FakeAgent, make_archive
 from tests.processes import environment, protokol, protokol_json
 
+pytestmark = pytest.mark.both_databases
+
 T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
 
 
 @pytest.fixture
-def archive(tmp_path):
-    archive = make_archive(tmp_path)
+def archive(tmp_path, database_url):
+    archive = make_archive(tmp_path, database_url=database_url)
     agent = FakeAgent(archive)
     for number in range(3):
         agent.record(T0 + number * 2 * SECOND)
@@ -31,8 +33,8 @@ def archive(tmp_path):
 
 
 @pytest.fixture
-def env(archive, tmp_path):
-    return environment(tmp_path, 1)
+def env(archive, tmp_path, database_url):
+    return environment(tmp_path, 1, PROTOKOL_DATABASE_URL=database_url)
 
 
 def span(start_us, end_us):

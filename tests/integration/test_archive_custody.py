@@ -8,10 +8,12 @@ from archive import custody
 from archive.custody import Event
 from tests.footage import make_archive
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
-def archive(tmp_path):
-    archive = make_archive(tmp_path)
+def archive(tmp_path, database_url):
+    archive = make_archive(tmp_path, database_url=database_url)
     with archive.database.transaction() as session:
         for number in range(5):
             event = Event("tested", "system", number, room="108", details={"number": number, "мова": "так"})

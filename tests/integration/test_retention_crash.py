@@ -17,7 +17,9 @@ from archive.models import CustodyEvent, RoomDay, Segment, Tombstone
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us
 from recorder.intervals import Interval
 from retention import certificate, holds, purge
-from tests.footage import FakeAgent, make_archive
+from tests.footage import FakeAgent
+
+pytestmark = pytest.mark.both_databases
 
 ROOT = Path(__file__).parents[2]
 MIDNIGHT = local_midnight_us(date(2026, 11, 20), "Europe/Kyiv")
@@ -43,8 +45,7 @@ def test_every_step_is_killed_at():
 
 
 @pytest.mark.parametrize("step", LEFT_BEHIND)
-def test_a_killed_purge_is_finished_by_the_next_run(tmp_path, step):
-    archive = make_archive(tmp_path)
+def test_a_killed_purge_is_finished_by_the_next_run(archive, tmp_path, database_url, step):
     agent = FakeAgent(archive)
     held = agent.record(HELD_US)
     for minute in (1, 2, 3):
@@ -58,7 +59,15 @@ def test_a_killed_purge_is_finished_by_the_next_run(tmp_path, step):
     footage = (archive.store.raw.root / held_name).read_bytes()
 
     killed = subprocess.run(
-        [sys.executable, "-m", "tests.integration.retention_killed_run", tmp_path, str(DUE), step],
+        [
+            sys.executable,
+            "-m",
+            "tests.integration.retention_killed_run",
+            tmp_path,
+            database_url,
+            str(DUE),
+            step,
+        ],
         cwd=ROOT,
         capture_output=True,
         timeout=60,
@@ -83,4 +92,3 @@ def test_a_killed_purge_is_finished_by_the_next_run(tmp_path, step):
         assert list(custody.verify(session)) == []
         actions = list(session.scalars(select(CustodyEvent.action)))
     assert (actions.count("purged"), actions.count("purge_certified")) == (1, 1)
-    archive.close()

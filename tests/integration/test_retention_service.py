@@ -18,11 +18,13 @@ from retention import holds
 from retention.service import RetentionService
 from tests.footage import FakeAgent, make_archive
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
-def archive(tmp_path):
+def archive(tmp_path, database_url):
     """A council's archive, not a demo: one room-day long due, one of yesterday."""
-    archive = make_archive(tmp_path, demo=False)
+    archive = make_archive(tmp_path, demo=False, database_url=database_url)
     agent = FakeAgent(archive)
     agent.record(now_us() - 60 * US_PER_DAY)
     agent.record(now_us() - US_PER_DAY)
