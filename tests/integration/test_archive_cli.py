@@ -16,8 +16,6 @@ from recorder.keyfile import AgentKey
 from tests.footage import SECOND, FakeAgent, make_archive
 from tests.processes import environment, protokol, protokol_json
 
-pytestmark = pytest.mark.both_databases
-
 T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
 
 
@@ -41,6 +39,7 @@ def span(start_us, end_us):
     return ["--from", format_instant(start_us), "--to", format_instant(end_us)]
 
 
+@pytest.mark.both_databases
 def test_search_by_date_and_by_interval(env):
     found = protokol_json(env, "archive", "search", "--room", "108", "--date", "2026-11-20", expect=0)
     assert [len(found["segments"]), [gap["cause"] for gap in found["gaps"]]] == [3, ["camera_unreachable"]]
@@ -83,6 +82,7 @@ def test_export_decodes_without_an_error_and_is_in_the_log(env, archive, tmp_pat
     assert json.loads(event.details)["ground"] == "audit"
 
 
+@pytest.mark.both_databases
 def test_check_finds_what_is_missing_altered_and_foreign(env, archive):
     assert protokol(env, "archive", "check", "--deep").stdout == ""
     first, second, third = sorted(archive.store.raw.root.glob("108/*/*.mp4"))
@@ -106,6 +106,7 @@ def test_enroll_writes_a_key_that_only_its_owner_reads(env, tmp_path):
     assert "exists already" in protokol(env, "agent", "enroll", "108", "-o", str(path), expect=2).stderr
 
 
+@pytest.mark.both_databases
 def test_stats_say_how_much_since_when(env):
     stats = protokol_json(env, "archive", "stats", expect=0)
     assert (stats["segments"], stats["holds"], stats["quarantined"]) == (3, 0, 0)
