@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import inspect, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -17,8 +17,8 @@ def insert_missing(session: Session, row: Base) -> bool:
     Waits for a transaction that is inserting the same one, and is then told of that one's row. `row`
     itself never becomes part of the session: read it back.
     """
-    inserted = session.execute(_insert(session, row).on_conflict_do_nothing())
-    return bool(inserted.rowcount)  # type: ignore[attr-defined]
+    statement = _insert(session, row).on_conflict_do_nothing()
+    return session.execute(statement.returning(literal(1))).first() is not None
 
 
 def insert_or_replace(session: Session, row: Base) -> None:
