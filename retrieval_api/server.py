@@ -12,7 +12,8 @@ from collections.abc import Callable
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import viewing
+from archive import jobs, viewing
+from archive.job_worker import JobWorker
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.instants import US_PER_MINUTE, now_us
@@ -29,7 +30,9 @@ _FORGET_SESSIONS_EVERY_US = 60 * US_PER_MINUTE
 
 
 class Housekeeping:
-    """Ends viewings that nobody watches any more and forgets expired log-ins, in a thread of its own."""
+    """Ends viewings that nobody watches any more, and forgets expired log-ins and jobs of a month ago, in a
+    thread of its own.
+    """
 
     def __init__(self, archive: Archive, clock: Callable[[], int] = now_us) -> None:
         self._archive, self._clock = archive, clock
@@ -54,6 +57,8 @@ class Housekeeping:
         viewing.close_idle(self._archive, at_us)
         if at_us - self._forgotten_us >= _FORGET_SESSIONS_EVERY_US:
             sessions.forget_expired(self._archive, at_us)
+            with self._archive.database.transaction() as session:
+                jobs.forget(session, at_us)
             self._forgotten_us = at_us
 
     def _run(self) -> None:
@@ -117,6 +122,9 @@ def run(archive: Archive, sock: socket.socket) -> None:
     if archive.database.is_sqlite and (leftovers := archive.store.sweep()):
         _log.warning("leftovers_swept", objects=leftovers)
     retention, housekeeping = RetentionService(archive), Housekeeping(archive)
+    worker = JobWorker(archive, retention.handlers())
+    retention.use(worker)
+    worker.start()
     retention.start()
     housekeeping.start()
     # uvicorn raises the signal that stopped it once more at its end: that must not kill what follows.
@@ -129,5 +137,6 @@ def run(archive: Archive, sock: socket.socket) -> None:
     finally:
         housekeeping.stop()
         retention.stop()
+        worker.stop()
         archive.close()
         _log.info("stopped")

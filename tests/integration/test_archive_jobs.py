@@ -17,7 +17,7 @@ from archive.job_worker import Handler, HopelessError, JobWorker
 from archive.jobs import JobCancelledError, JobError, LeaseLostError
 from archive.models import CustodyEvent, Job
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND
-from tests.processes import wait_for
+from tests.processes import environment, protokol, protokol_json, wait_for
 
 pytestmark = pytest.mark.both_databases
 ROOT = Path(__file__).parents[2]
@@ -222,6 +222,18 @@ def test_two_clocks_that_insert_at_once_insert_one_job(database):
     for each in clocks:
         each.join()
     assert sum(inserted) == 20
+
+
+def test_the_command_lists_retries_and_cancels(archive, database_url, tmp_path):
+    add(archive.database, max_attempts=1)
+    do(archive.database, jobs.fail, take(archive.database), "no", T0, chance=0)
+    env = environment(tmp_path, 1, PROTOKOL_DATABASE_URL=database_url)
+    (told,) = protokol_json(env, "archive", "jobs", expect=1)
+    assert (told["id"], told["state"], told["last_error"]) == (1, "failed", "no")
+    assert "is queued" in protokol(env, "archive", "jobs", "retry", "1").stderr
+    assert "is cancelled" in protokol(env, "archive", "jobs", "cancel", "1").stderr
+    assert "cancelled" in protokol(env, "archive", "jobs").stdout
+    assert "no job 7" in protokol(env, "archive", "jobs", "retry", "7", expect=2).stderr
 
 
 # --- the worker
