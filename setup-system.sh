@@ -11,6 +11,7 @@
 #   libatomic1                what drives the browser in the tests is linked against it
 #   nodejs npm                front-end files
 #   systemd                   systemd-analyze checks the units
+#   postgresql                the tests start servers of their own with its programs; a council may keep its archive in one
 #   iproute2                  cameras are looked for in a network of the test's own
 #   strace                    the tests see the order of calls to the disk, and let them fail
 #   e2fsprogs mount           a disk of the tests' own loses its power
@@ -20,7 +21,7 @@ PACKAGES=(
   python3.11 python3.11-venv
   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
-  ffmpeg chromium fonts-dejavu-core poppler-utils libatomic1 systemd iproute2
+  ffmpeg chromium fonts-dejavu-core poppler-utils libatomic1 systemd iproute2 postgresql
   strace e2fsprogs mount
 )
 # A Node.js of another origin is as good; Debian's npm would clash with it.
@@ -45,5 +46,12 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing Debian packages: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+# Debian's package would make a cluster of its own and start it: the tests want its programs alone. Where a
+# cluster is there already, nothing changes.
+if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+  "${as_root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
+  echo "create_main_cluster = false" |
+    "${as_root[@]}" tee /etc/postgresql-common/createcluster.d/protokol.conf >/dev/null
+fi
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,9 +1,9 @@
 """One door to the database: transactions that mean the same on SQLite and PostgreSQL.
 
-Writers take the database's write lock at once (`BEGIN IMMEDIATE`): a transaction that reads first
-and upgrades later could fail with SQLITE_BUSY halfway. `synchronous=FULL`, because an
+On SQLite, writers take the database's write lock at once (`BEGIN IMMEDIATE`): a transaction that
+reads first and upgrades later could fail with SQLITE_BUSY halfway. `synchronous=FULL`, because an
 acknowledgement must survive a power cut the instant after (NORMAL lost every row in the power-cut
-test; FULL costs 0.2 ms a commit).
+test; FULL costs 0.2 ms a commit). What they are on PostgreSQL, and why: `archive.postgresql`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from archive import disk_errors
+from archive import disk_errors, postgresql
 from recorder.errors import ProtokolError
 
 _WRITE = "protokol_write"
@@ -46,18 +46,32 @@ class Database:
             raise DatabaseError(
                 "DATABASE_URL names no database; write it as sqlite:////var/lib/protokol/archive.sqlite"
             ) from error
-        self._shown = parsed.render_as_string()
+        self._shown = postgresql.shown(parsed)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if not self.is_sqlite and parsed.drivername not in {"postgresql", "postgresql+psycopg"}:
+            raise DatabaseError(
+                f"DATABASE_URL names {parsed.drivername}; the databases are sqlite and postgresql+psycopg"
+            )
         self.file = Path(parsed.database) if self.is_sqlite and parsed.database else None
         try:
-            self.engine = create_engine(url, connect_args={"timeout": 30} if self.is_sqlite else {})
+            engine = create_engine(
+                parsed if self.is_sqlite else parsed.set(drivername="postgresql+psycopg"),
+                **(
+                    {"connect_args": {"timeout": 30}} if self.is_sqlite else postgresql.engine_options(parsed)
+                ),
+            )
         except (SQLAlchemyError, ImportError) as error:
             raise DatabaseError(f"cannot open the database {self._shown}: {error}") from error
         if self.is_sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            self.engine, self._writer = engine, engine.execution_options(**{_WRITE: True})
+        else:
+            self.engine = engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+            self._writer = engine.execution_options(isolation_level="READ COMMITTED")
         self.on_failed_sync: Callable[[], None] = disk_errors.nothing_more
-        self._writer: Engine = self.engine.execution_options(**{_WRITE: True})
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -86,6 +100,9 @@ class Database:
             if self.file is not None:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
             with self._writer.begin() as connection:
+                self._require_fit(connection)
+                if not self.is_sqlite:
+                    postgresql.lock_migration(connection)
                 command.upgrade(self._alembic(connection), "head")
 
     def settle(self) -> None:
@@ -103,6 +120,7 @@ class Database:
         # Connecting would make the file: a mistyped DATA_DIR must not look like an empty archive.
         if self.file is None or self.file.exists():
             with self._opening(), self.engine.connect() as connection:
+                self._require_fit(connection)
                 found = MigrationContext.configure(connection).get_current_revision()
         if found != head:
             raise DatabaseError(
@@ -115,8 +133,13 @@ class Database:
         try:
             yield
         except (SQLAlchemyError, OSError) as error:
-            reason = str(getattr(error, "orig", None) or error)
-            raise DatabaseError(f"cannot open the database {self._shown}: {reason}") from error
+            reason = " ".join(str(getattr(error, "orig", None) or error).split())
+            hint = "" if self.is_sqlite else postgresql.advice(reason)
+            raise DatabaseError(f"cannot open the database {self._shown}: {reason}{hint}") from error
+
+    def _require_fit(self, connection: Connection) -> None:
+        if not self.is_sqlite and (reason := postgresql.unfit(connection)):
+            raise DatabaseError(f"the database {self._shown} cannot be used: {reason}")
 
     def _alembic(self, connection: Connection | None = None) -> Config:
         config = Config()

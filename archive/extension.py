@@ -22,6 +22,7 @@ from ruamel.yaml.error import YAMLError
 
 from archive import custody
 from archive.configuration import is_in_force, read_live_file
+from archive.postgresql import serialise
 from archive.system import Archive
 from recorder.durable import sync_directory, write_all
 from recorder.errors import ConfigurationError, ProtokolError
@@ -88,6 +89,7 @@ def extend(archive: Archive, room: str, seen_end_us: int, minutes: int, actor: s
         changed, day = _changed_text(text, rooms, configuration, window, choice)
         _write(path, changed)
         with archive.database.transaction() as session:
+            serialise(session, "configuration")
             if not is_in_force(session, changed):
                 version = archive.configurations.publish(session, changed, actor, now_us)
             event = custody.Event(

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.configuration import Configurations, encode_windows
+from archive.inserting import insert_missing
 from archive.models import Hold, RoomDay
 from recorder.instants import local_date, parse_date
 from recorder.intervals import Interval
@@ -38,12 +39,18 @@ def lock(
     """
     locked: dict[tuple[str, str], RoomDay] = {}
     for room, date in sorted(set(days)):
-        statement = select(RoomDay).where(RoomDay.room == room, RoomDay.date == date).with_for_update()
+        # What this transaction read before it waited for the lock counts no more.
+        statement = (
+            select(RoomDay)
+            .where(RoomDay.room == room, RoomDay.date == date)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
         row = session.scalars(statement).one_or_none()
         if row is None:
-            row = _fresh(session, configurations, room, date)
-            session.add(row)
-            session.flush()
+            # Another transaction may be making it at this moment: this waits for it, and then finds its row.
+            insert_missing(session, _fresh(session, configurations, room, date))
+            row = session.scalars(statement).one()
         locked[room, date] = row
     return locked
 
@@ -81,6 +88,7 @@ def active_holds(session: Session, room: str, interval: Interval) -> list[Hold]:
                 Hold.end_us > interval.start_us,
             )
             .order_by(Hold.id)
+            .execution_options(populate_existing=True)
         )
     )
 

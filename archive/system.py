@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 from archive import ballast
 from archive.configuration import Configurations, is_in_force, is_settled, read_live_file, seed_live_file
 from archive.database import Database
+from archive.inserting import insert_missing
 from archive.keys import load_or_make_server_key
 from archive.models import ArchiveMark, RoomsVersion
+from archive.postgresql import serialise
 from archive.sealed import SealedStore
 from archive.store import open_raw_store
 from recorder.errors import ConfigurationError
@@ -69,6 +71,7 @@ class Archive:
             if is_in_force(session, text):
                 return False
         with self.database.transaction() as session:
+            serialise(session, "configuration")
             if is_in_force(session, text):
                 return False
             self.configurations.publish(session, text, "system", at_us)
@@ -94,8 +97,10 @@ class Archive:
             if session.get(ArchiveMark, _KIND):
                 return
         with self.database.transaction() as session:
-            if session.get(ArchiveMark, _KIND) is None:
-                session.add(ArchiveMark(name=_KIND, value="demo" if self.settings.demo else "council"))
+            # Two server processes may open a new archive at once: the first one decides.
+            insert_missing(
+                session, ArchiveMark(name=_KIND, value="demo" if self.settings.demo else "council")
+            )
 
     def is_demo(self, session: Session) -> bool:
         """Whether `--now` may be believed here."""

@@ -45,6 +45,8 @@ def open_viewing(
     if known is not None:
         return known
     with archive.database.transaction() as session:
+        # Two requests of one player at once are one viewing: the head, which the event needs, orders them.
+        custody.append(session)
         known = session.scalar(same)
         if known is not None:
             return known
@@ -68,7 +70,7 @@ def served(
 ) -> None:
     """Add what was served to the viewing. `interval` is the wall time that those bytes can hold."""
     with archive.database.transaction() as session:
-        viewing = session.get(Viewing, viewing_id)
+        viewing = session.get(Viewing, viewing_id, with_for_update=True)
         if viewing is None or viewing.closed_us is not None:
             return
         viewing.last_served_us = max(viewing.last_served_us, now_us)
@@ -87,7 +89,8 @@ def close_idle(archive: Archive, now_us: int, *, everything: bool = False) -> in
         if session.scalar(idle.with_only_columns(Viewing.id).limit(1)) is None:
             return 0
     with archive.database.transaction() as session:
-        viewings = session.scalars(idle.order_by(Viewing.id)).all()
+        # Those that are being served right now, or closed by another server process, are not idle.
+        viewings = session.scalars(idle.order_by(Viewing.id).with_for_update(skip_locked=True)).all()
         for viewing in viewings:
             session.execute(update(Viewing).where(Viewing.id == viewing.id).values(closed_us=now_us))
             _event(archive, session, "view_closed", viewing, now_us)

@@ -97,6 +97,8 @@ def add(archive: Archive, name: str, role: str, password: str, actor: str, now_u
     check_password(password)
     password_hash = _hash(password)
     with archive.database.transaction() as session:
+        # Two at once: the second one sees the first.
+        custody.append(session)
         if _find(session, name):
             raise AccountError(f"there is a user {name!r} already; `protokol user list` shows all")
         user = User(name=name, role=role, password_hash=password_hash, failures=0, created_us=now_us)

@@ -13,8 +13,9 @@ from collections.abc import Callable
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import ballast, viewing
+from archive import ballast, jobs, viewing
 from archive.checkpoint_service import CheckpointService
+from archive.job_worker import JobWorker
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.instants import US_PER_MINUTE, now_us
@@ -31,7 +32,9 @@ _FORGET_SESSIONS_EVERY_US = 60 * US_PER_MINUTE
 
 
 class Housekeeping:
-    """Ends viewings that nobody watches any more and forgets expired log-ins, in a thread of its own."""
+    """Ends viewings that nobody watches any more, and forgets expired log-ins and jobs of a month ago, in a
+    thread of its own.
+    """
 
     def __init__(self, archive: Archive, clock: Callable[[], int] = now_us) -> None:
         self._archive, self._clock = archive, clock
@@ -56,6 +59,8 @@ class Housekeeping:
         viewing.close_idle(self._archive, at_us)
         if at_us - self._forgotten_us >= _FORGET_SESSIONS_EVERY_US:
             sessions.forget_expired(self._archive, at_us)
+            with self._archive.database.transaction() as session:
+                jobs.forget(session, at_us)
             self._forgotten_us = at_us
 
     def _run(self) -> None:
@@ -134,6 +139,9 @@ def run(archive: Archive, sock: socket.socket) -> None:
         _log.warning("leftovers_swept", objects=leftovers)
     retention, housekeeping = RetentionService(archive), Housekeeping(archive)
     checkpoints = CheckpointService(archive)
+    worker = JobWorker(archive, retention.handlers())
+    retention.use(worker)
+    worker.start()
     checkpoints.start()
     retention.start()
     housekeeping.start()
@@ -148,5 +156,6 @@ def run(archive: Archive, sock: socket.socket) -> None:
         housekeeping.stop()
         retention.stop()
         checkpoints.stop()
+        worker.stop()
         archive.close()
         _log.info("stopped")

@@ -13,7 +13,7 @@ import secrets
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fastapi import Request, Response
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from archive.models import LoginSession
@@ -65,9 +65,12 @@ def find(archive: Archive, token: str | None, now_us: int, *, extend: bool = Tru
     until_us = min(now_us + IDLE_US, row.created_us + _lifetime_us(archive))
     if extend and until_us - row.expires_us >= _EXTEND_AFTER_US:
         with archive.database.transaction() as session:
-            live = session.get(LoginSession, row.token_sha256)
-            if live is not None:
-                live.expires_us = until_us
+            # It may have been ended meanwhile: then nothing is pushed on.
+            session.execute(
+                update(LoginSession)
+                .where(LoginSession.token_sha256 == row.token_sha256)
+                .values(expires_us=until_us)
+            )
     return row
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,16 +14,47 @@ from playwright.sync_api import sync_playwright
 
 from tests.chromium import CHROMIUM, FLAGS
 from tests.footage import make_archive
+from tests.postgresql import Server
 
 # A deadline per example measures the load of the machine, not the code under test.
 settings.register_profile("protokol", deadline=None, print_blob=True)
 settings.load_profile("protokol")
 
 
+def pytest_generate_tests(metafunc):
+    """What is marked `both_databases` runs on SQLite and on PostgreSQL; everything else that uses a
+    database, on SQLite.
+    """
+    if "database_url" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_databases") is not None
+        metafunc.parametrize("database_url", ["sqlite", "postgresql"] if both else ["sqlite"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A private PostgreSQL server, one a pytest process. Its path is short: a socket's has a limit."""
+    parent = Path(tempfile.mkdtemp(prefix="protokol-pg-"))
+    parent.chmod(0o755)
+    server = Server(parent / "pg")
+    yield server
+    server.stop()
+    shutil.rmtree(parent)
+
+
 @pytest.fixture
-def archive(tmp_path):
+def database_url(request, tmp_path):
+    """A database of the test's own: in `tmp_path` on SQLite, migrated already on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'archive.sqlite'}"
+        return
+    with request.getfixturevalue("postgresql").database() as url:
+        yield url
+
+
+@pytest.fixture
+def archive(tmp_path, database_url):
     """A fresh demo archive of its own, with the rooms of tests.footage in force."""
-    archive = make_archive(tmp_path)
+    archive = make_archive(tmp_path, database_url=database_url)
     yield archive
     archive.close()
 

@@ -15,6 +15,7 @@ from archive.models.footage import (
     Segment,
     SegmentManifestRow,
 )
+from archive.models.jobs import Job
 from archive.models.people import LoginSession, Request, RequestPerson, User
 from archive.models.retention import Certificate, Garbage, Hold, Tombstone
 from archive.models.rooms import ArchiveMark, Enrolment, RoomStatus, RoomsVersion
@@ -31,6 +32,7 @@ __all__ = [
     "Gap",
     "Garbage",
     "Hold",
+    "Job",
     "LoginSession",
     "Mark",
     "Quarantine",

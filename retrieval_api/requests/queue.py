@@ -61,7 +61,9 @@ def shelf(session: Session, which: Shelf, now_us: int, zone: str) -> Sequence[Ro
     if which == "open":
         statement = statement.where(is_open).order_by(Request.answer_due_us, Request.id)
     elif which == "ending":
-        statement = statement.where(~is_open, Request.closed_us.is_(None)).order_by(Request.decided_us)
+        statement = statement.where(~is_open, Request.closed_us.is_(None)).order_by(
+            Request.decided_us.nulls_first(), Request.id
+        )
     else:
         statement = statement.where(Request.closed_us.is_not(None)).order_by(Request.closed_us.desc())
         statement = statement.limit(_DONE_AT_MOST)

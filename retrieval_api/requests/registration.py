@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from archive import custody, search
 from archive.models import Request, RequestPerson
+from archive.postgresql import serialise
 from archive.system import Archive
 from recorder.errors import ProtokolError
 from recorder.instants import local_date, local_midnight_us
@@ -56,6 +57,8 @@ class Registrar:
         pin = new_pin()
         pin_hash = self.secrets.hash_pin(pin)
         with self.archive.database.transaction() as session:
+            # The bound on open requests is counted: two at once must not both be the last one.
+            serialise(session, "registration")
             _, rooms = self.archive.configurations.current(session)
             zone = rooms.council.timezone
             date = application.remembered.day.isoformat()

@@ -17,6 +17,7 @@ from archive import enrolment
 from archive.configuration import is_settled
 from archive.disk_errors import DatabaseFullError
 from archive.ingest import Answer, BadSegmentIdError, DigestMismatchError, Ingest, Upload
+from archive.inserting import insert_or_replace
 from archive.models import Hold, RoomStatus
 from archive.store import StoreFullError
 from archive.system import Archive
@@ -149,7 +150,7 @@ def heartbeat(
         _log.error("rooms_file_refused", error=str(error))
     with archive.database.transaction() as session:
         agent = enrolment.authenticate(session, room, token)
-        session.merge(RoomStatus(room=agent.room, received_us=at_us, status=status))
+        insert_or_replace(session, RoomStatus(room=agent.room, received_us=at_us, status=status))
         configuration = archive.configurations.signed(session, agent.room, at_us)
         held = _held(session, agent.room)
     return JSONResponse(

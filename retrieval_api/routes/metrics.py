@@ -17,7 +17,7 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive import search
+from archive import jobs, search
 from archive.models import Garbage, Hold, Quarantine, RoomDay
 from archive.search import RoomState
 from archive.system import Archive
@@ -151,6 +151,10 @@ def _archive_families(session: Session) -> Iterator[GaugeMetricFamily]:
     for state, count in session.execute(select(RoomDay.state, func.count()).group_by(RoomDay.state)):
         days.add_metric([state], count)
     yield days
+    work = _gauge("jobs", "Jobs of the last month, by state; a failed one is a dead letter.", "state")
+    for each, count in jobs.counts(session).items():
+        work.add_metric([each], count)
+    yield work
     holds = select(func.count()).select_from(Hold).where(Hold.released_us.is_(None))
     for name, text, statement in (
         ("archive_holds", "Holds that are in force.", holds),

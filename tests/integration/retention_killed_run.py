@@ -1,4 +1,5 @@
-"""A purge that kills its own process: `python -m tests.integration.retention_killed_run DIR NOW_US STEP`.
+"""A purge that kills its own process:
+`python -m tests.integration.retention_killed_run DIR DATABASE_URL NOW_US STEP`.
 
 STEP is one of `retention.purge.STEPS`, or `half_unlinked`: with some objects gone and others not.
 """
@@ -30,8 +31,8 @@ class DyingStore(LocalStore):
         die()
 
 
-def main(directory: str, now_us: str, step: str) -> None:
-    archive = Archive.open(Settings(data_dir=Path(directory), demo=True))
+def main(directory: str, database_url: str, now_us: str, step: str) -> None:
+    archive = Archive.open(Settings(data_dir=Path(directory), database_url=database_url, demo=True))
     if step == "half_unlinked":
         archive = dataclasses.replace(archive, store=SealedStore(DyingStore(archive.store.raw.root)))
     confirm = purge.plan(archive, int(now_us)).digest

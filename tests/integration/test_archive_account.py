@@ -10,6 +10,8 @@ from archive.check import check
 from recorder.instants import format_instant, local_date, now_us
 from tests.footage import ROOMS, SECOND, FakeAgent
 
+pytestmark = pytest.mark.both_databases
+
 # A recent instant, so that nothing is due; the rooms of the tests are recorded around the clock.
 T0 = (now_us() // (3600 * SECOND) - 2) * 3600 * SECOND
 

@@ -11,7 +11,6 @@ from archive.models import Certificate
 from recorder.instants import now_us
 from tests.attacker import unguard
 from tests.footage import make_archive
-from tests.postgresql import BIN, postgresql
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -22,9 +21,7 @@ def archive(request, tmp_path_factory):
         yield filled(made)
         made.close()
         return
-    if not BIN.exists():
-        pytest.skip("needs PostgreSQL 15")
-    with postgresql(directory) as url:
+    with request.getfixturevalue("postgresql").database() as url:
         made = make_archive(directory, database_url=url)
         yield filled(made)
         made.close()

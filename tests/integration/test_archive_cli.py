@@ -20,8 +20,8 @@ T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
 
 
 @pytest.fixture
-def archive(tmp_path):
-    archive = make_archive(tmp_path)
+def archive(tmp_path, database_url):
+    archive = make_archive(tmp_path, database_url=database_url)
     agent = FakeAgent(archive)
     for number in range(3):
         agent.record(T0 + number * 2 * SECOND)
@@ -31,14 +31,15 @@ def archive(tmp_path):
 
 
 @pytest.fixture
-def env(archive, tmp_path):
-    return environment(tmp_path, 1)
+def env(archive, tmp_path, database_url):
+    return environment(tmp_path, 1, PROTOKOL_DATABASE_URL=database_url)
 
 
 def span(start_us, end_us):
     return ["--from", format_instant(start_us), "--to", format_instant(end_us)]
 
 
+@pytest.mark.both_databases
 def test_search_by_date_and_by_interval(env):
     found = protokol_json(env, "archive", "search", "--room", "108", "--date", "2026-11-20", expect=0)
     assert [len(found["segments"]), [gap["cause"] for gap in found["gaps"]]] == [3, ["camera_unreachable"]]
@@ -81,6 +82,7 @@ def test_export_decodes_without_an_error_and_is_in_the_log(env, archive, tmp_pat
     assert json.loads(event.details)["ground"] == "audit"
 
 
+@pytest.mark.both_databases
 def test_check_finds_what_is_missing_altered_and_foreign(env, archive):
     assert protokol(env, "archive", "check", "--deep").stdout == ""
     first, second, third = sorted(archive.store.raw.root.glob("108/*/*.mp4"))
@@ -104,6 +106,7 @@ def test_enroll_writes_a_key_that_only_its_owner_reads(env, tmp_path):
     assert "exists already" in protokol(env, "agent", "enroll", "108", "-o", str(path), expect=2).stderr
 
 
+@pytest.mark.both_databases
 def test_stats_say_how_much_since_when(env):
     stats = protokol_json(env, "archive", "stats", expect=0)
     assert (stats["segments"], stats["holds"], stats["quarantined"]) == (3, 0, 0)

@@ -9,10 +9,12 @@ from archive.custody import Event
 from tests import attacker
 from tests.footage import make_archive
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
-def archive(tmp_path):
-    archive = make_archive(tmp_path)
+def archive(tmp_path, database_url):
+    archive = make_archive(tmp_path, database_url=database_url)
     with archive.database.transaction() as session:
         for number in range(5):
             event = Event("tested", "system", number, room="108", details={"number": number, "мова": "так"})

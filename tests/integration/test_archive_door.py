@@ -17,6 +17,8 @@ from recorder.instants import to_us
 from recorder.intervals import Interval, merge, subtract
 from tests.footage import SECOND, FakeAgent
 
+pytestmark = pytest.mark.both_databases
+
 T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
 MINUTE = 60 * SECOND
 # The local midnight that begins 20 December 2026 in Kyiv.

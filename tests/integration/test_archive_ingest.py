@@ -15,7 +15,9 @@ from archive.models import CustodyEvent, Quarantine, RoomDay, Segment
 from archive.system import Archive
 from recorder.instants import to_us
 from recorder.intervals import Interval
-from tests.footage import SECOND, FakeAgent, make_archive, unsigned
+from tests.footage import SECOND, FakeAgent, unsigned
+
+pytestmark = pytest.mark.both_databases
 
 T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
 DAY = 86_400 * SECOND
@@ -108,8 +110,7 @@ def test_a_wrong_signature_and_a_clock_from_the_future_are_refused(archive, agen
     assert "future" in answer.reason
 
 
-def test_footage_outside_the_recording_windows_is_refused(tmp_path):
-    archive = make_archive(tmp_path)
+def test_footage_outside_the_recording_windows_is_refused(archive, tmp_path):
     text = (tmp_path / "rooms.yaml").read_text("utf-8").replace("00:00-24:00", "09:00-12:00")
     (tmp_path / "rooms.yaml").write_text(text, "utf-8")
     assert archive.sync_rooms_file(T0)
@@ -118,7 +119,6 @@ def test_footage_outside_the_recording_windows_is_refused(tmp_path):
     answer = agent.send(signed, body)
     assert answer.outcome == "quarantined"
     assert "outside the recording windows" in answer.reason
-    archive.close()
 
 
 def test_a_fork_of_the_chain_is_kept_apart(archive, agent):

@@ -18,14 +18,16 @@ from recorder.rooms import RoomConfiguration
 from recorder.working_hours import next_window
 from tests.footage import ROOMS, SECOND, FakeAgent, make_archive
 
+pytestmark = pytest.mark.both_databases
+
 NOW = now_us() // SECOND * SECOND
 START = NOW - 3600 * SECOND
 WITHOUT_108 = "\n".join(line for line in ROOMS.splitlines() if 'id: "108"' not in line) + "\n"
 
 
 @pytest.fixture
-def archive(tmp_path):
-    made = make_archive(tmp_path)
+def archive(tmp_path, database_url):
+    made = make_archive(tmp_path, database_url=database_url)
     yield made
     made.close()
 

@@ -18,6 +18,8 @@ from retention.errors import ClockError, ConfirmationError, DayGoneError
 from tests.attacker import attack
 from tests.footage import FakeAgent, make_archive
 
+pytestmark = pytest.mark.both_databases
+
 ROOT = Path(__file__).parents[2]
 TEN = local_midnight_us(date(2099, 11, 20), "Europe/Kyiv") + 600 * US_PER_MINUTE
 # Holds are placed by the real clock: footage of a year to come is neither due nor refused.
@@ -29,14 +31,15 @@ LATE = "2099-12-22T00:00:00+02:00"
 
 
 @pytest.fixture
-def directory(tmp_path, monkeypatch):
+def directory(tmp_path, monkeypatch, database_url):
     """A demo archive with two segments of 20 November 2099, as the commands' settings name it."""
-    archive = make_archive(tmp_path)
+    archive = make_archive(tmp_path, database_url=database_url)
     agent = FakeAgent(archive)
     agent.record(TEN)
     agent.record(TEN + 2 * US_PER_SECOND)
     archive.close()
     monkeypatch.setenv("PROTOKOL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PROTOKOL_DATABASE_URL", database_url)
     monkeypatch.setenv("PROTOKOL_DEMO", "true")
     return tmp_path
 
@@ -88,10 +91,10 @@ def test_the_whole_way_plan_hold_run_release_run(directory):
     assert sheets[0].read_bytes().startswith(b"%PDF-")
 
 
-def test_an_altered_certificate_is_a_finding(directory):
+def test_an_altered_certificate_is_a_finding(directory, database_url):
     digest = document("retention", "plan", "--now", DUE)["digest"]
     document("retention", "run", "--now", DUE, "--confirm", digest)
-    archive = make_archive(directory)
+    archive = make_archive(directory, database_url=database_url)
     attack(archive, "UPDATE certificate SET signature = 'AAAA'")
     archive.close()
     result = protokol("retention", "certificates")
@@ -115,8 +118,9 @@ def test_a_hold_of_a_gone_day_says_why(directory):
     assert "2020-11-20 (due)" in str(result.exception)
 
 
-def test_a_council_refuses_a_stated_time(tmp_path, monkeypatch):
-    make_archive(tmp_path, demo=False).close()
+def test_a_council_refuses_a_stated_time(tmp_path, monkeypatch, database_url):
+    make_archive(tmp_path, demo=False, database_url=database_url).close()
+    monkeypatch.setenv("PROTOKOL_DATABASE_URL", database_url)
     monkeypatch.setenv("PROTOKOL_DATA_DIR", str(tmp_path))
     for command in ("plan", "run"):
         assert isinstance(protokol("retention", command, "--now", DUE).exception, ClockError)

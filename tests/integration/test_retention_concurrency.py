@@ -1,4 +1,4 @@
-"""Holds against purges, at once, on a real SQLite file: no interleaving loses held footage."""
+"""Holds against purges, at once, on both databases: no interleaving loses held footage."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from archive import certified, custody
@@ -18,7 +19,9 @@ from recorder.intervals import Interval
 from recorder.settings import Settings
 from retention import certificate, holds, purge
 from retention.errors import DayGoneError
-from tests.footage import FakeAgent, make_archive
+from tests.footage import FakeAgent
+
+pytestmark = pytest.mark.both_databases
 
 ZONE = "Europe/Kyiv"
 DAYS = 12
@@ -35,8 +38,8 @@ def ten_o_clock(number: int) -> int:
 class Race:
     """Each contender is a process of its own to the database: its own engine and connections."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, database_url: str) -> None:
+        self.directory, self.database_url = directory, database_url
         self.placed: list[int] = []
         self.refused: list[int] = []
         self.errors: list[object] = []
@@ -58,7 +61,7 @@ class Race:
             thread.join(timeout=60)
 
     def _guarded(self, contender: Callable[[Archive], None]) -> None:
-        archive = Archive.open(Settings(data_dir=self.directory, demo=True))
+        archive = Archive.open(Settings(data_dir=self.directory, database_url=self.database_url, demo=True))
         try:
             contender(archive)
         except Exception as error:  # noqa: BLE001 (told by the test's assertion)
@@ -95,11 +98,10 @@ class Race:
         self.errors += report.failures
 
 
-def test_holds_against_two_purges_lose_no_held_footage(tmp_path):
-    archive = make_archive(tmp_path)
+def test_holds_against_two_purges_lose_no_held_footage(archive, tmp_path, database_url):
     agent = FakeAgent(archive)
     recorded = {agent.record(ten_o_clock(number)): number for number in range(DAYS)}
-    race = Race(tmp_path)
+    race = Race(tmp_path, database_url)
     race.run()
     assert race.errors == []
     assert sorted(race.placed + race.refused) == list(range(DAYS))
@@ -115,4 +117,3 @@ def test_holds_against_two_purges_lose_no_held_footage(tmp_path):
     assert left == set(race.placed)
     assert len(holds_left) == len(race.placed)
     assert list(check(archive, deep=True)) == []
-    archive.close()

@@ -17,6 +17,8 @@ from retention import holds, purge
 from retention.errors import DayGoneError, HoldError
 from tests.footage import ROOMS, FakeAgent
 
+pytestmark = pytest.mark.both_databases
+
 ZONE = "Europe/Kyiv"
 HOUR = 60 * US_PER_MINUTE
 DUE = local_midnight_us(date(2026, 12, 20), ZONE)

@@ -35,6 +35,8 @@ from retention.errors import ClockError, ConfirmationError
 from tests.attacker import attack
 from tests.footage import ROOMS, FakeAgent, make_archive, unsigned
 
+pytestmark = pytest.mark.both_databases
+
 ZONE = "Europe/Kyiv"
 HOUR = 60 * US_PER_MINUTE
 DUE = local_midnight_us(date(2026, 12, 20), ZONE)
@@ -218,7 +220,7 @@ def test_what_went_is_told_in_the_custody_log_and_says_no_reason(archive, agent)
         ("UPDATE tombstone SET body = replace(body, '108', '109') WHERE id = 2", "tombstone"),
     ],
 )
-def test_an_edited_certificate_does_not_verify(tmp_path, archive, agent, statement, finding):
+def test_an_edited_certificate_does_not_verify(archive, agent, statement, finding):
     agent.record(at(20))
     agent.record(at(21))
     run(archive, DUE + 24 * HOUR)
@@ -268,10 +270,10 @@ def test_a_hold_placed_after_the_plan_is_respected(archive, agent):
     assert_sound(archive)
 
 
-def test_now_is_for_demo_archives_only(tmp_path):
+def test_now_is_for_demo_archives_only(tmp_path, database_url):
     directory = tmp_path / "council"
     directory.mkdir()
-    council = make_archive(directory, demo=False)
+    council = make_archive(directory, demo=False, database_url=database_url)
     for refused in (purge.plan, lambda archive, at_us: purge.run(archive, actor="cli:0", now_us=at_us)):
         with pytest.raises(ClockError, match="demo"):
             refused(council, DUE)

@@ -10,19 +10,23 @@ import pytest
 import structlog
 from sqlalchemy import func, select
 
-from archive.models import Certificate, RoomDay, Segment
+from archive.job_worker import JobWorker
+from archive.models import Certificate, Job, RoomDay, Segment
 from archive.system import Archive
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, now_us, to_us
 from recorder.intervals import Interval
 from retention import holds
 from retention.service import RetentionService
 from tests.footage import FakeAgent, make_archive
+from tests.processes import wait_for
+
+pytestmark = pytest.mark.both_databases
 
 
 @pytest.fixture
-def archive(tmp_path):
+def archive(tmp_path, database_url):
     """A council's archive, not a demo: one room-day long due, one of yesterday."""
-    archive = make_archive(tmp_path, demo=False)
+    archive = make_archive(tmp_path, demo=False, database_url=database_url)
     agent = FakeAgent(archive)
     agent.record(now_us() - 60 * US_PER_DAY)
     agent.record(now_us() - US_PER_DAY)
@@ -110,3 +114,70 @@ def test_two_runs_at_once_are_one(archive):
     assert service.run_once() is None
     service._running.release()
     assert len(service.run_once().days) == 1
+
+
+@pytest.fixture
+def with_jobs(archive):
+    """A service as the server runs it: its clock inserts jobs, a worker does them."""
+    service = RetentionService(archive)
+    worker = JobWorker(archive, service.handlers())
+    service.use(worker)
+    yield service, worker
+    service.stop()
+    worker.stop()
+
+
+def the_jobs(archive: Archive) -> list[Job]:
+    with archive.database.reading() as session:
+        return list(session.scalars(select(Job).order_by(Job.id)))
+
+
+def test_as_jobs_it_destroys_what_is_due_at_start(archive, with_jobs):
+    service, worker = with_jobs
+    worker.start()
+    service.start()
+    wait_for(lambda: certificates(archive) == 1, 30, "the due day is certified")
+    wait_for(lambda: [job.state for job in the_jobs(archive)] == ["done"], 30, "the job is done")
+    assert segments(archive) == 1
+
+
+def test_two_clocks_make_one_job_of_an_hour(archive, with_jobs):
+    other = RetentionService(archive)
+    other.use(JobWorker(archive, other.handlers()))
+    at_us = now_us()
+    for service in (with_jobs[0], other):
+        service._clock = lambda: at_us
+        service._ask("hour")
+        service._ask("hour")
+    keys = [job.key for job in the_jobs(archive)]
+    assert sorted(key.split(":")[1] for key in keys) == ["hour", "start", "start"]
+
+
+def test_a_run_that_needs_confirmation_is_a_dead_letter_until_one_succeeds(archive, with_jobs, logged):
+    service, worker = with_jobs
+    with archive.database.transaction() as session:
+        due = dict(session.execute(select(RoomDay.date, RoomDay.due_us)).all())
+        session.execute(RoomDay.__table__.update().values(due_us=1))
+    service._ask("hour")
+    assert worker.run_one()
+    (job,) = the_jobs(archive)
+    assert job.state == "failed"
+    assert "--confirm" in job.last_error
+    assert segments(archive) == 2
+    assert {"purge_needs_confirmation", "job_dead"} <= {line["event"] for line in logged}
+    with archive.database.transaction() as session:
+        for date, due_us in due.items():
+            session.execute(RoomDay.__table__.update().where(RoomDay.date == date).values(due_us=due_us))
+    service._ask("hour")
+    assert worker.run_one()
+    assert [job.state for job in the_jobs(archive)] == ["cancelled", "done"]
+
+
+def test_a_wrong_clock_is_tried_again_later(archive, with_jobs):
+    service, worker = with_jobs
+    service._ask("hour")
+    service._clock = lambda: now_us() + 10 * US_PER_MINUTE
+    assert worker.run_one()
+    (job,) = the_jobs(archive)
+    assert (job.state, job.attempts) == ("queued", 1)
+    assert job.not_before_us > now_us()

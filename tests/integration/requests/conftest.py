@@ -16,8 +16,10 @@ from tests.requesting import at
 
 
 @pytest.fixture
-def archive(tmp_path):
-    made = make_archive(tmp_path, open_requests_per_contact=2, open_requests_per_address=3)
+def archive(tmp_path, database_url):
+    made = make_archive(
+        tmp_path, database_url=database_url, open_requests_per_contact=2, open_requests_per_address=3
+    )
     yield made
     made.close()
 

@@ -20,6 +20,8 @@ from retrieval_api.requests.states import IllegalTransition
 from tests.integration.requests.desk import DUE, MINE, NOW, STAFF, actions, approve, opens, rows, the_request
 from tests.requesting import APPLICATION, application, at, purge_at
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_an_approved_request_keeps_its_interval_past_the_due_midnight_and_for_itself_alone(
     archive, footage, registrar, desk

@@ -19,6 +19,8 @@ from retrieval_api.requests.access import (
 from tests.integration.requests.desk import NOW, STAFF, actions, rows, the_request
 from tests.requesting import APPLICATION
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_number_and_pin_open_and_anything_else_looks_alike(archive, footage, registrar, gate) -> None:
     receipt = registrar.register(APPLICATION, "10.0.0.1", NOW)

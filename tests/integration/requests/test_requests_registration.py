@@ -15,6 +15,8 @@ from retrieval_api.requests.registration import TooManyOpenError
 from tests.integration.requests.desk import DUE, MINE, NOW, STAFF, actions, approve, rows, the_request
 from tests.requesting import APPLICATION, application, at, purge_at
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_the_number_is_given_out_with_its_hold(archive, footage, registrar) -> None:
     receipt = registrar.register(APPLICATION, "10.0.0.1", NOW)
