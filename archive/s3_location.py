@@ -73,8 +73,16 @@ def parse_location(url: str, credentials: S3Credentials, ca_file: Path | None = 
     region = query.get("region", "us-east-1")
     endpoint = query.get("endpoint", f"https://s3.{region}.amazonaws.com").rstrip("/")
     host = urlsplit(endpoint)
-    if host.scheme not in {"http", "https"} or not host.netloc or "@" in host.netloc or host.path or host.query:
-        raise StoreError("endpoint of the store's URL: use https://HOST or https://HOST:PORT, and no password")
+    if (
+        host.scheme not in {"http", "https"}
+        or not host.netloc
+        or "@" in host.netloc
+        or host.path
+        or host.query
+    ):
+        raise StoreError(
+            "endpoint of the store's URL: use https://HOST or https://HOST:PORT, and no password"
+        )
     if style == "virtual":
         endpoint = f"{host.scheme}://{bucket}.{host.netloc}"
     return S3Location(bucket, prefix, endpoint, region, style == "virtual", credentials, ca_file)

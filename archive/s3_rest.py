@@ -69,8 +69,7 @@ class S3Rest:
     def __init__(self, location: S3Location) -> None:
         self._location = location
         self._base = "" if location.virtual_hosted else f"/{location.bucket}"
-        verify = location.tls_context()
-        self._client = httpx.Client(timeout=_TIMEOUT_S, verify=True if verify is None else verify)
+        self._tls = location.tls_context()
 
     def request(self, method: str, key: str = "", **query: str) -> bytes:
         """The body of the answer. Raises StoreError that names status and key."""
@@ -79,7 +78,10 @@ class S3Rest:
         headers = signed_headers(self._location, method, path, named, datetime.now(UTC))
         url = f"{self._location.endpoint}{quote(path)}?{encoded_query(named)}"
         try:
-            answer = self._client.request(method, url, headers=headers)
+            # A connection each: they are few, and none is left open.
+            verify = True if self._tls is None else self._tls
+            with httpx.Client(timeout=_TIMEOUT_S, verify=verify) as client:
+                answer = client.request(method, url, headers=headers)
         except httpx.HTTPError as error:
             raise StoreError(f"the store does not answer: {type(error).__name__}") from error
         if not answer.is_success:

@@ -31,7 +31,7 @@ _PASSING_CODES = {
     "BadDigest", "IncompleteBody", "InvalidDigest", "NoSuchUpload", "RequestTimeout", "SlowDown",
     "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
 }  # fmt: skip
-_PASSING_STATUSES = {"408", "409", "412", "429"}
+_PASSING_STATUSES = {"408", "409", "429"}
 
 
 class ChecksumError(Exception):
@@ -46,8 +46,8 @@ class Patience:
     give_up_s: float
 
 
-# 32 MiB in 30 s are 9 Mbit/s: what a store that holds up with two rooms must have.
-WRITING = Patience(request_s=30, give_up_s=45)
+# 64 MiB in 45 s are 12 Mbit/s: what a store that keeps up with three rooms must have.
+WRITING = Patience(request_s=45, give_up_s=45)
 # A person waits for it.
 READING = Patience(request_s=10, give_up_s=15)
 
@@ -62,7 +62,9 @@ def told(error: Exception) -> str:
         return " ".join(found)
     if "timed out" in text or "TimedOut" in text:
         return "no answer in time"
-    return "no access" if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) else "no connection"
+    return (
+        "no access" if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) else "no connection"
+    )
 
 
 def retrying(what: str, patience: Patience, attempt: Callable[[], _T]) -> _T:
@@ -77,6 +79,8 @@ def retrying(what: str, patience: Patience, attempt: Callable[[], _T]) -> _T:
         try:
             return attempt()
         except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise StoreError(f"{what}: the store has no such bucket; make it first") from error
             if _lasting(error):
                 raise ObjectMissingError(f"{what}: the store has none") from error
             failure: Exception = error

@@ -5,7 +5,7 @@ On the way in bytes lie in a file without a name, so that a crash leaves nothing
 request is signed over the SHA-256 of its body, which the store compares; the ETag of the answer (MD5, or MD5
 of the parts' MD5) is compared here. A bucket that encrypts by a KMS gives other ETags and cannot be used.
 
-A hung store costs a writer `WRITING.give_up_s + request_s` (75 s) an object of one part, and a reader 25 s.
+A hung store costs a writer `WRITING.give_up_s + request_s` (90 s) for an object of one part, a reader 25 s.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from archive.s3_retries import READING, WRITING, ChecksumError, Patience, retryi
 from archive.store import StoreError, StoreFullError, checked_name
 from recorder.durable import make_directory, write_all
 
-# A minute at 4 Mbit/s is 30 MB: one request, whose digest is the object's own.
-PART_BYTES = 32 * 2**20
-_PARTS_AT_ONCE = 2
-# Each holds up to _PARTS_AT_ONCE * PART_BYTES in memory: 256 MiB in all.
+# A minute at 8 Mbit/s is 60 MB: one request, which is whole or nothing. Parts are for what is larger: Swift
+# keeps those of an object that is replaced.
+PART_BYTES = 64 * 2**20
+# Each holds a part in memory: 256 MiB in all.
 _COMMITS_AT_ONCE = 4
 # One POST of a store that removes its replicas one by one must not outlast its time-out.
 _DELETED_AT_ONCE = 100
@@ -224,8 +224,9 @@ class _S3Writer:
     def _put_whole(self, target: str) -> Any:
         if self._size == 0:
             return obstore.put(self._store.for_writing, target, b"", use_multipart=False)
-        with mmap.mmap(self._fd, self._size, access=mmap.ACCESS_READ) as content:
-            return obstore.put(self._store.for_writing, target, bytes(content), use_multipart=False)
+        # Not closed here: after a time-out the library may still hold it.
+        content = mmap.mmap(self._fd, self._size, access=mmap.ACCESS_READ)
+        return obstore.put(self._store.for_writing, target, content, use_multipart=False)
 
     def _put_parts(self, target: str) -> Any:
         try:
@@ -236,7 +237,7 @@ class _S3Writer:
                 Path(f"/proc/self/fd/{self._fd}"),
                 use_multipart=True,
                 chunk_size=self._store.part_bytes,
-                max_concurrency=_PARTS_AT_ONCE,
+                max_concurrency=1,
             )
         except BaseException:
             # What cannot be removed now, because the store is away, `sweep` removes.

@@ -68,10 +68,10 @@ class Store(Protocol):
         """Gone durably on return; names that are gone already are no error."""
 
     def names(self) -> Iterator[str]:
-        """Of every committed object, sorted."""
+        """Of every committed object, sorted by code points. Raises StoreError."""
 
     def sweep(self) -> int:
-        """Remove what unfinished writers left; how many. Only while nobody writes."""
+        """Remove what unfinished writers left; how many. Only while nobody writes, if the store is local."""
 
 
 def object_name(room: str, date: str, object_id: str, suffix: str = "mp4") -> str:

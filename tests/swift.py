@@ -10,11 +10,13 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from archive.s3_location import S3Credentials, parse_location
 from archive.s3_rest import S3Rest
+from archive.s3_store import S3ObjectStore
 from archive.store import StoreError
 from tests.processes import free_port, wait_for
 
@@ -79,6 +81,8 @@ use = egg:swift#tempauth
 user_test_tester = testing .admin
 [filter:slo]
 use = egg:swift#slo
+# Else the parts of a deleted object stay until another daemon has come round.
+allow_async_delete = false
 [filter:dlo]
 use = egg:swift#dlo
 """
@@ -182,6 +186,15 @@ class Swift:
         """Also where it stands already."""
         S3Rest(parse_location(url_of(self.endpoint, bucket), CREDENTIALS)).request("PUT")
 
+    def new_bucket(self) -> str:
+        bucket = f"footage-{os.urandom(6).hex()}"
+        self.make_bucket(bucket)
+        return bucket
+
+    def files(self) -> set[Path]:
+        """What the object servers keep on their disks, all replicas."""
+        return {path for path in (self.root / "srv").rglob("*.data") if "/objects/" in str(path)}
+
     def close(self) -> None:
         for name in list(self._processes):
             self.kill(name)
@@ -190,3 +203,9 @@ class Swift:
 def url_of(endpoint: str, bucket: str, prefix: str = "") -> str:
     """The store's URL as a setting would say it."""
     return f"s3://{bucket}/{prefix}?endpoint={endpoint}&region={REGION}"
+
+
+def open_store(swift: Swift, bucket: str, endpoint: str | None = None, **options: Any) -> S3ObjectStore:
+    """A raw store with a prefix, past every setting; `endpoint`: something on the way to Swift."""
+    url = url_of(endpoint or swift.endpoint, bucket, "a/b")
+    return S3ObjectStore(parse_location(url, CREDENTIALS), swift.root / "spool", **options)
