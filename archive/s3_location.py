@@ -1,7 +1,7 @@
 """Where an S3 store is and who asks: the URL that a setting names, credentials from elsewhere.
 
 `s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION&style=path`: no endpoint means Amazon's, the region's
-default is us-east-1, the style is `path` or `virtual`. The URL is shown and logged, so it never bears a secret.
+default is us-east-1, the style is `path` or `virtual`. The URL is shown and logged: it never bears a secret.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import httpx
 
@@ -94,11 +94,11 @@ class S3Rest:
         while True:
             body = self.request("GET", uploads="", prefix=prefix, **markers)
             try:
-                page = ElementTree.fromstring(body)  # noqa: S314 (of the store that footage is entrusted to)
+                page = ET.fromstring(body)  # noqa: S314 (of the store that footage is entrusted to)
                 for upload in page.iterfind("{*}Upload"):
-                    begun = datetime.fromisoformat(_text(upload, "Initiated").replace("Z", "+00:00"))
+                    begun = datetime.fromisoformat(_text(upload, "Initiated"))
                     yield UnfinishedUpload(_text(upload, "Key"), _text(upload, "UploadId"), begun)
-            except (ElementTree.ParseError, ValueError) as error:
+            except (ET.ParseError, ValueError) as error:
                 raise StoreError("the store's list of unfinished uploads cannot be read") from error
             if _text(page, "IsTruncated") != "true":
                 return
@@ -111,5 +111,5 @@ class S3Rest:
         self.request("DELETE", upload.key, uploadId=upload.upload_id)
 
 
-def _text(parent: ElementTree.Element, name: str) -> str:
+def _text(parent: ET.Element, name: str) -> str:
     return parent.findtext(f"{{*}}{name}") or ""

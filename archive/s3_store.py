@@ -40,7 +40,7 @@ _COMMITS_AT_ONCE = 4
 _DELETED_AT_ONCE = 100
 _LISTED_AT_ONCE = 1000
 # Longer than any commit takes: what is older has no writer any more, on whichever server it was.
-_UNFINISHED = timedelta(hours=1)
+_UNFINISHED_S = 3600
 
 
 class S3ObjectStore:
@@ -62,6 +62,7 @@ class S3ObjectStore:
         self.location = location
         self.part_bytes, self.writing, self.reading = part_bytes, writing, reading
         self.spool_dir = spool_dir
+        self.listed_at_once, self.unfinished_s = _LISTED_AT_ONCE, _UNFINISHED_S
         try:
             make_directory(spool_dir)
         except OSError as error:
@@ -97,18 +98,18 @@ class S3ObjectStore:
             for name in page:
                 if name.count("/") == 2:
                     yield name
-            if len(page) < _LISTED_AT_ONCE:
+            if len(page) < self.listed_at_once:
                 return
             last = page[-1]
 
     def _page(self, after: str | None) -> list[str]:
-        stream = obstore.list(self.for_reading, offset=after, chunk_size=_LISTED_AT_ONCE)
+        stream = obstore.list(self.for_reading, offset=after, chunk_size=self.listed_at_once)
         return [entry["path"] for entry in next(iter(stream), [])]
 
     def sweep(self) -> int:
         """Multipart uploads begun more than an hour ago; safe while others write."""
         prefix = f"{self.location.prefix}/" if self.location.prefix else ""
-        before = datetime.now(UTC) - _UNFINISHED
+        before = datetime.now(UTC) - timedelta(seconds=self.unfinished_s)
         return self.abort_uploads(prefix, before)
 
     def abort_uploads(self, key_prefix: str, before: datetime | None = None) -> int:

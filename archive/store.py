@@ -93,7 +93,7 @@ def room_day_of(name: str) -> tuple[str, str]:
 
 
 def open_raw_store(settings: Settings) -> Store:
-    """The raw store that `PROTOKOL_STORE_URL` names: a directory, `file:///…` or `s3://…`. Raises StoreError."""
+    """The raw store that STORE_URL names: a directory, `file:///…` or `s3://…`. Raises StoreError."""
     # Each kind is loaded where it is used: an object store's client is no room's business.
     from archive.local_store import LocalStore  # noqa: PLC0415
 

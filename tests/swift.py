@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ _SERVER = """\
 [DEFAULT]
 devices = {root}/srv
 mount_check = false
-# An fsync costs little here, a full check of free space would need a disk of its own.
+# What may be filled is the tests' business.
 fallocate_reserve = 0
 bind_ip = 127.0.0.1
 bind_port = {port}
@@ -132,7 +133,7 @@ class Swift:
         for name in ("srv/d1", "srv/d2", "srv/d3", "cache", "log"):
             (root / name).mkdir(parents=True)
         self.objects = ("object1", "object2", "object3")
-        ports = {name: free_port() for name in ("proxy", "account", "container", *self.objects)}
+        self._ports = ports = {name: free_port() for name in ("proxy", "account", "container", *self.objects)}
         self.endpoint = f"http://127.0.0.1:{ports['proxy']}"
         user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
         (root / "swift.conf").write_text(_SWIFT_CONF)
@@ -175,15 +176,16 @@ class Swift:
             for name, process in self._processes.items():
                 assert process.poll() is None, (name, (self.root / "log" / name).read_text()[-2000:])
             try:
-                self.make_bucket("ready")
-            except StoreError:
+                for port in self._ports.values():
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                self.new_bucket()
+            except (OSError, StoreError):
                 return False
             return True
 
         wait_for(ready, 60, "Swift is ready")
 
     def make_bucket(self, bucket: str) -> None:
-        """Also where it stands already."""
         S3Rest(parse_location(url_of(self.endpoint, bucket), CREDENTIALS)).request("PUT")
 
     def new_bucket(self) -> str:
