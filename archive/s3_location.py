@@ -89,7 +89,7 @@ def parse_location(url: str, credentials: S3Credentials, ca_file: Path | None = 
 
 
 def find_credentials(file: Path | None) -> S3Credentials:
-    """From the file, else systemd's credential `s3`, else AWS_ACCESS_KEY_ID and its fellows. Raises StoreError.
+    """From the file, else systemd's credential `s3`, else AWS_ACCESS_KEY_ID and so on. Raises StoreError.
 
     A file holds ACCESS_KEY_ID:SECRET on its first line; the key id may itself bear colons (Swift's do).
     """

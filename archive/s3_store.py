@@ -19,6 +19,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class S3ObjectStore:
         """A store may list late what it has just taken in or lost a daemon for: `open` is the truth."""
         last: str | None = None
         while True:
-            page = retrying("cannot list the store", self.reading, lambda after=last: self._page(after))
+            page = retrying("cannot list the store", self.reading, partial(self._page, last))
             for name in page:
                 if name.count("/") == 2:
                     yield name
@@ -161,10 +162,9 @@ class _S3Writer:
         self._store, self._name = store, name
         self._size, self._digests = 0, [_md5()]
         self._fd = -1
-        with self._spooling():
-            # No name: nothing to sweep after a crash.
-            with tempfile.TemporaryFile(dir=store.spool_dir) as file:
-                self._fd = os.dup(file.fileno())
+        # No name: nothing to sweep after a crash.
+        with self._spooling(), tempfile.TemporaryFile(dir=store.spool_dir) as file:
+            self._fd = os.dup(file.fileno())
 
     @contextlib.contextmanager
     def _spooling(self) -> Iterator[None]:

@@ -105,8 +105,9 @@ for name, ports in (("account", [account]), ("container", [container]), ("object
     builder = RingBuilder(4, len(ports), 0)
     for number, port in enumerate(ports):
         at = {"ip": "127.0.0.1", "port": int(port)}
-        builder.add_dev({"id": number, "region": 1, "zone": number + 1, "device": f"d{number + 1}", "weight": 1.0,
-                         "replication_ip": at["ip"], "replication_port": at["port"], "meta": "", **at})
+        again = {"replication_ip": at["ip"], "replication_port": at["port"], "meta": ""}
+        place = {"id": number, "region": 1, "zone": number + 1, "device": f"d{number + 1}", "weight": 1.0}
+        builder.add_dev({**place, **at, **again})
     builder.rebalance()
     builder.get_ring().save(f"{root}/{name}.ring.gz")
 """

@@ -142,7 +142,8 @@ def test_a_hung_store_is_an_error_in_bounded_time(swift, proxy):
         lambda: list(store.names()),
     ]
     with ThreadPoolExecutor(len(tries)) as pool:
-        errors = [pool.submit(each).exception(timeout=60) for each in tries]
+        running = [pool.submit(each) for each in tries]
+        errors = [each.exception(timeout=60) for each in running]
     assert [type(error) for error in errors] == [StoreError] * len(tries)
     assert all("tried for 3 s" in str(error) for error in errors)
     proxy.hangs = False
@@ -150,7 +151,7 @@ def test_a_hung_store_is_an_error_in_bounded_time(swift, proxy):
 
 
 def test_one_storage_daemon_of_three_killed_loses_nothing(fragile):
-    """Objects go in and are read while it dies; all that was acknowledged is there, before and after it is back."""
+    """Objects go in and are read while it dies; what was acknowledged is there, also once it is back."""
     store = open_store(fragile, fragile.new_bucket(), part_bytes=PART_BYTES)
     acknowledged, wrong, stopping = {}, [], threading.Event()
 
