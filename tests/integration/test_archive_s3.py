@@ -46,7 +46,7 @@ def test_footage_goes_in_is_opened_checked_and_purged(installation, swift, tmp_p
     assert [segment["id"] for segment in found["segments"]] == ids
     clip = tmp_path / "clip.mp4"
     span = ("--from", format_instant(T0, ZONE), "--to", format_instant(T0 + 6 * SECOND, ZONE))
-    protokol(env, "archive", "export", "--room", "108", *span, "-o", str(clip))
+    protokol(env, "archive", "export", "--room", "108", *span, "--ground", "audit", "-o", str(clip))
     assert clip.read_bytes()[4:8] == b"ftyp"
     assert list(check(archive, deep=True)) == []
     assert protokol_json(env, "archive", "check", "--deep", expect=0) == []

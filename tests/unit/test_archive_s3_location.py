@@ -15,7 +15,9 @@ SHORT = Patience(request_s=1, give_up_s=0.5)
 
 
 def test_the_url_says_everything_but_secrets():
-    found = parse_location("s3://footage/a/b?endpoint=https://rgw.lviv.internal:8443&region=lviv", CREDENTIALS)
+    found = parse_location(
+        "s3://footage/a/b?endpoint=https://rgw.lviv.internal:8443&region=lviv", CREDENTIALS
+    )
     assert (found.bucket, found.prefix, found.region) == ("footage", "a/b", "lviv")
     assert (found.endpoint, found.virtual_hosted) == ("https://rgw.lviv.internal:8443", False)
     assert "hush-hush" not in repr(found)
