@@ -5,7 +5,8 @@ On the way in bytes lie in a file without a name, so that a crash leaves nothing
 request is signed over the SHA-256 of its body, which the store compares; the ETag of the answer (MD5, or MD5
 of the parts' MD5) is compared here. A bucket that encrypts by a KMS gives other ETags and cannot be used.
 
-A hung store costs a writer `WRITING.give_up_s + request_s` (90 s) for an object of one part, a reader 25 s.
+A hung store costs a writer `WRITING.give_up_s + request_s` (90 s) for an object of one part, 45 s more
+where four others are being committed; a reader 25 s.
 """
 
 from __future__ import annotations
