@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+# OpenStack Swift is the S3 store of the tests: a program of its own, whose libraries are not ours to pin.
+SWIFT := .venv-swift
 # Debian's own interpreter first: the GStreamer bindings of the simulator are built for it.
 PYTHON := $(firstword $(wildcard /usr/bin/python3.11) python3.11)
 PORT ?= 8000
@@ -17,7 +19,7 @@ DATA ?= var/demo
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
-setup: $(VENV)/.system $(VENV)/.wheels node_modules/.installed ## system packages, virtual environment, wheels, front-end files
+setup: $(VENV)/.system $(VENV)/.wheels node_modules/.installed $(SWIFT)/.wheels ## system packages, virtual environment, wheels, front-end files
 
 $(VENV)/.system: setup-system.sh
 	bash setup-system.sh
@@ -30,6 +32,11 @@ $(VENV)/.wheels: $(VENV)/.system requirements-dev.lock pyproject.toml install-wh
 
 node_modules/.installed: $(VENV)/.system package.json package-lock.json
 	npm ci --silent --no-audit --no-fund
+	touch $@
+
+$(SWIFT)/.wheels: $(VENV)/.system requirements-swift.lock
+	[ -x $(SWIFT)/bin/python ] || $(PYTHON) -m venv $(SWIFT)
+	$(SWIFT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-swift.lock
 	touch $@
 
 run: setup ## the product on embedded defaults: seven simulated rooms, agents, server, retention
@@ -58,6 +65,7 @@ bench: setup ## side by side against peers; prints ratios
 lock: $(VENV)/.wheels ## pins the whole dependency tree, with hashes and without index lines
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	echo 'swift>=2.38,<2.39' | $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate - -o requirements-swift.lock
 
 clean: ## removes what set-up and runs have made
-	rm -rf $(VENV) node_modules var .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(SWIFT) node_modules var .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

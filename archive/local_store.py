@@ -51,7 +51,8 @@ class LocalStore:
                 sync_directory(directory)
 
     def names(self) -> Iterator[str]:
-        for path in sorted(self.root.glob("*/*/*")):
+        # By name, as every store sorts: by path, room 108 would come before room 108-a.
+        for path in sorted(self.root.glob("*/*/*"), key=str):
             if path.is_file() and not path.name.startswith(_TEMPORARY):
                 yield path.relative_to(self.root).as_posix()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from recorder.errors import ProtokolError
+from recorder.settings import Settings
 
 # Object names are made by this project; this refuses a defect before it becomes a path.
 _NAME = re.compile(r"[a-z0-9-]+/[0-9-]+/[a-z0-9-]+\.[a-z0-9]+")
@@ -67,10 +68,10 @@ class Store(Protocol):
         """Gone durably on return; names that are gone already are no error."""
 
     def names(self) -> Iterator[str]:
-        """Of every committed object, sorted."""
+        """Of every committed object, sorted by code points. Raises StoreError."""
 
     def sweep(self) -> int:
-        """Remove what unfinished writers left; how many. Only while nobody writes."""
+        """Remove what unfinished writers left; how many. Only while nobody writes, if the store is local."""
 
 
 def object_name(room: str, date: str, object_id: str, suffix: str = "mp4") -> str:
@@ -91,15 +92,24 @@ def room_day_of(name: str) -> tuple[str, str]:
     return room, date
 
 
-def open_raw_store(url: str) -> Store:
-    """The raw store that `PROTOKOL_STORE_URL` names: a directory, or `file:///…`. Raises StoreError."""
+def open_raw_store(settings: Settings) -> Store:
+    """The raw store that STORE_URL names: a directory, `file:///…` or `s3://…`. Raises StoreError."""
     # Each kind is loaded where it is used: an object store's client is no room's business.
     from archive.local_store import LocalStore  # noqa: PLC0415
 
+    url = settings.store
     if "://" not in url:
         return LocalStore(Path(url))
     if url.startswith("file://"):
         return LocalStore(Path(url.removeprefix("file://")))
+    if url.startswith("s3://"):
+        from archive.s3_location import find_credentials, parse_location  # noqa: PLC0415
+        from archive.s3_store import S3ObjectStore  # noqa: PLC0415
+
+        credentials = find_credentials(settings.s3_credentials_file)
+        location = parse_location(url, credentials, settings.s3_ca_file)
+        return S3ObjectStore(location, settings.s3_spool_dir or settings.data_dir / "uploads")
     raise StoreError(
-        f"unknown kind of store: {url.split(':', maxsplit=1)[0]}://…; use a directory path or file:///path"
+        f"unknown kind of store: {url.split(':', maxsplit=1)[0]}://…; "
+        "use a directory path, file:///path or s3://bucket/prefix"
     )

@@ -49,7 +49,7 @@ class Archive:
         else:
             database.require_current_schema()
         server_key = load_or_make_server_key(settings.server_key_file)
-        store = SealedStore(open_raw_store(settings.store))
+        store = SealedStore(open_raw_store(settings))
         archive = cls(settings, database, store, Configurations(server_key), server_key)
         archive._mark_kind()
         with database.reading() as session:

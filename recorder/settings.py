@@ -37,6 +37,15 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in DATA_DIR")
     keys_url: str | None = Field(None, description="database of keys; default: SQLite in DATA_DIR")
     store_url: str | None = Field(None, description="footage objects; default: DATA_DIR/footage")
+    s3_credentials_file: Path | None = Field(
+        None,
+        description="holds ACCESS_KEY_ID:SECRET of an s3:// store; default: systemd's credential `s3`, "
+        "else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    )
+    s3_ca_file: Path | None = Field(None, description="certificates that an s3:// store's TLS is trusted by")
+    s3_spool_dir: Path | None = Field(
+        None, description="objects on their way into an s3:// store; default: DATA_DIR/uploads"
+    )
     rooms_file: Path | None = Field(None, description="the live rooms file; default: DATA_DIR/rooms.yaml")
     server_url: _Url = Field("http://127.0.0.1:8000", description="where agents find the council server")
     public_url: _Url = Field("http://127.0.0.1:8000", description="what residents see in links and QR codes")

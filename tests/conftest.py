@@ -15,6 +15,7 @@ from playwright.sync_api import sync_playwright
 from tests.chromium import CHROMIUM, FLAGS
 from tests.footage import make_archive
 from tests.postgresql import Server
+from tests.swift import Swift, require_swift
 
 # A deadline per example measures the load of the machine, not the code under test.
 settings.register_profile("protokol", deadline=None, print_blob=True)
@@ -78,3 +79,13 @@ def tiny_disk(tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", directory], check=True)
     yield directory
     subprocess.run(["umount", directory], check=True)
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory):
+    """One S3 store a worker, up in 3 s; a bucket of its own for each test that wants one."""
+    directory = tmp_path_factory.mktemp("swift")
+    require_swift(directory)
+    swift = Swift(directory)
+    yield swift
+    swift.close()

@@ -1,19 +1,31 @@
-"""The contract of every store, raw and sealed; today there is one raw one."""
+"""The contract of every store: a directory and S3, raw and sealed; then what a directory alone can show."""
 
 from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from archive.local_store import LocalStore
 from archive.sealed import SealedStore
 from archive.store import ObjectMissingError, StoreError, StoreFullError, open_raw_store
+from recorder.settings import Settings
+from tests.swift import open_store
 
 NAME = "108/2026-11-20/0190-abc.mp4"
 
 
 @pytest.fixture
-def raw(tmp_path):
+def local(tmp_path):
     return LocalStore(tmp_path / "footage")
+
+
+@pytest.fixture(params=["local", "s3"])
+def raw(request):
+    if request.param == "local":
+        return request.getfixturevalue("local")
+    swift = request.getfixturevalue("swift")
+    return open_store(swift, swift.new_bucket())
 
 
 @pytest.fixture(params=["raw", "sealed"])
@@ -38,7 +50,21 @@ def test_what_was_committed_is_read_back_by_payload_offsets(store):
     assert list(store.names()) == [NAME]
 
 
-def test_nothing_bears_the_name_before_commit_and_nothing_stays_after_abort(store, raw):
+def test_an_object_without_payload_is_one(store):
+    put(store, NAME)
+    reader = store.open(NAME)
+    assert (reader.size_bytes, reader.pread(0, 10)) == (0, b"")
+    reader.close()
+
+
+def test_reading_past_the_end_gives_what_there_is(store):
+    put(store, NAME, b"abc")
+    reader = store.open(NAME)
+    assert (reader.pread(3, 1), reader.pread(100, 1), reader.pread(1, 0)) == (b"", b"", b"")
+    reader.close()
+
+
+def test_nothing_bears_the_name_before_commit_and_nothing_after_abort(store):
     writer = store.writer(NAME)
     writer.write(b"half")
     assert writer.pread(1, 2) == b"al"
@@ -47,7 +73,45 @@ def test_nothing_bears_the_name_before_commit_and_nothing_stays_after_abort(stor
     assert list(store.names()) == []
     writer.abort()
     writer.abort()
-    assert [path for path in raw.root.rglob("*") if path.is_file()] == []
+    assert list(store.names()) == []
+    assert store.sweep() == 0
+
+
+def test_a_second_object_of_the_same_name_takes_its_place(store):
+    put(store, NAME, b"old and longer")
+    put(store, NAME, b"new")
+    reader = store.open(NAME)
+    assert reader.pread(0, 100) == b"new"
+    reader.close()
+    assert list(store.names()) == [NAME]
+
+
+def test_a_missing_object_is_told_apart(store):
+    with pytest.raises(ObjectMissingError, match="0190-abc"):
+        store.open(NAME)
+
+
+def test_names_are_sorted_by_their_characters(store):
+    names = ["108-a/2026-11-20/x.mp4", "108/2026-11-20/b.mp4", "108/2026-11-20/a.mp4", "2/2026-01-01/x.mp4"]
+    for name in names:
+        put(store, name, b"x")
+    assert list(store.names()) == sorted(names)
+
+
+def test_writers_and_readers_work_side_by_side(store):
+    names = [f"108/2026-11-20/{number}.mp4" for number in range(12)]
+
+    def both(name):
+        put(store, name, name.encode() * 10_000)
+        reader = store.open(name)
+        try:
+            return reader.pread(0, reader.size_bytes) == name.encode() * 10_000
+        finally:
+            reader.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(both, names))
+    assert list(store.names()) == sorted(names)
 
 
 def test_commit_under_another_name_of_the_room_day(store):
@@ -64,26 +128,35 @@ def test_delete_is_idempotent(store):
     assert list(store.names()) == []
 
 
-def test_leftovers_of_a_crash_are_swept_and_never_listed(store):
+def test_what_a_crash_left_is_never_listed_and_swept_once(store):
     writer = store.writer(NAME)
     writer.write(b"torn")
     assert list(store.names()) == []
-    assert store.sweep() == 1
+    store.sweep()
     assert store.sweep() == 0
+    assert list(store.names()) == []
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "108/x", "/abs/2026/x.mp4", "108/2026-11-20/.hidden"])
 def test_a_name_that_is_no_object_name_is_refused(store, name):
     with pytest.raises(StoreError, match="not an object name"):
         store.open(name)
+    with pytest.raises(StoreError, match="not an object name"):
+        store.writer(name)
+    with pytest.raises(StoreError, match="not an object name"):
+        store.delete([name])
 
 
-def test_a_foreign_file_is_refused_by_its_header(raw):
-    path = raw.root / NAME
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"\0" * 100)
+def test_a_foreign_object_is_refused_by_its_header(raw):
+    put(raw, NAME, b"\0" * 100)
     with pytest.raises(StoreError, match="header"):
         SealedStore(raw).open(NAME)
+
+
+def test_a_crash_leaves_one_file_of_a_writer_in_a_directory_and_it_is_swept(local):
+    local.writer(NAME).write(b"torn")
+    assert local.sweep() == 1
+    assert [path for path in local.root.rglob("*") if path.is_file()] == []
 
 
 def test_a_full_disk_is_told_apart_and_leaves_nothing(tiny_disk):
@@ -94,6 +167,6 @@ def test_a_full_disk_is_told_apart_and_leaves_nothing(tiny_disk):
     assert [path for path in store.root.rglob("*") if path.is_file()] == []
 
 
-def test_an_unknown_kind_of_store_is_named():
+def test_an_unknown_kind_of_store_is_named(tmp_path):
     with pytest.raises(StoreError, match="gopher"):
-        open_raw_store("gopher://host/x")
+        open_raw_store(Settings(data_dir=tmp_path, store_url="gopher://host/x"))
