@@ -334,7 +334,8 @@ class Upload:
                         end_us=manifest.end_us,
                         tracks=",".join(manifest.tracks),
                         cause=manifest.cause,
-                        detail=manifest.detail,
+                        # PostgreSQL keeps no NUL; what was signed stays as it is.
+                        detail=manifest.detail.replace("\0", ""),
                         encoded=signed.encoded,
                         accepted_us=now_us,
                     )
