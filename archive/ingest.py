@@ -28,6 +28,7 @@ from archive.models import (
 )
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import read_index
+from archive.mp4.span import contradiction
 from archive.search import MAX_GAP_US
 from archive.store import ObjectWriter, object_name
 from archive.system import Archive
@@ -245,6 +246,8 @@ class Upload:
             index = read_index(writer.pread, self._received)
         except Mp4Error as error:
             return self._quarantine(f"unreadable media: {error}", now_us)
+        if (wrong := contradiction(index, manifest.interval)) is not None:
+            return self._quarantine(f"contradiction: {wrong}", now_us)
         name = self._name()
         writer.commit()
         with self._archive.database.transaction() as session:
