@@ -24,6 +24,7 @@ from retrieval_api.routes import (
     marks,
     metrics,
     notice,
+    quarantine,
     requests_api,
     resident,
     review,
@@ -46,6 +47,7 @@ _ROUTES = (
     extension,
     custody,
     notice,
+    quarantine,
     resident,
     review,
 )

@@ -6,7 +6,8 @@ from archive.mp4.index import SegmentIndex
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 
-# A stalled camera is noticed within 5 s, sound may outlast the picture by a fragment, clocks drift by less.
+# A camera is given up after 1 s of silence, sound may outlast the picture by a fragment, clocks drift by
+# less: generous, so that no honest host is accused.
 TOLERANCE_US = 6 * US_PER_SECOND
 
 
