@@ -11,11 +11,12 @@ from archive import room_days, search
 from archive.check import check
 from archive.enrolment import NotEnrolledError
 from archive.ingest import BadSegmentIdError, DigestMismatchError, Ingest
-from archive.models import CustodyEvent, Quarantine, RoomDay, Segment
+from archive.models import CustodyEvent, Gap, Quarantine, RoomDay, Segment
 from archive.system import Archive
 from recorder.instants import to_us
 from recorder.intervals import Interval
-from tests.footage import SECOND, FakeAgent, make_archive, unsigned
+from recorder.manifest import sign
+from tests.footage import SECOND, FakeAgent, make_archive, media, unsigned
 
 T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
 DAY = 86_400 * SECOND
@@ -272,7 +273,7 @@ def test_a_gap_of_more_than_a_day_is_refused(archive, agent):
 
 @pytest.mark.parametrize(("stated_s", "taken"), [(2, True), (7, True), (30, False), (110, False)])
 def test_media_that_do_not_last_as_long_as_stated_are_refused(archive, agent, stated_s, taken):
-    signed, body = agent.segment(BASE, body=media(2), end_us=BASE + stated_s * SECOND)
+    signed, body = agent.segment(T0, body=media(2), end_us=T0 + stated_s * SECOND)
     answer = agent.send(signed, body)
     assert (answer.outcome == "accepted") == taken, answer
     with archive.database.reading() as session:
@@ -281,9 +282,8 @@ def test_media_that_do_not_last_as_long_as_stated_are_refused(archive, agent, st
 
 
 def test_a_nul_in_a_detail_is_kept_out_of_the_tables_and_in_the_signature(archive, agent):
-    gap = sign(
-        agent.gap(BASE, BASE + SECOND).manifest.model_copy(update={"detail": "a\0b"}), agent.key.signing_key()
-    )
+    told = agent.gap(T0, T0 + SECOND).manifest.model_copy(update={"detail": "a\0b"})
+    gap = sign(told, agent.key.signing_key())
     assert agent.send(gap).outcome == "accepted"
     with archive.database.reading() as session:
         row = session.scalars(select(Gap)).one()

@@ -44,9 +44,7 @@ def test_the_page_and_the_board_tell_of_what_was_refused(archive, url):
         page = client.get("/staff/quarantine").text
         assert "Підпис не збігається з ключем кабінету" in page
         assert "bad_signature" in page
-        assert "Архів не прийняв 1\N{NO-BREAK SPACE}запис" in client.get("/staff/board").text.replace(
-            "1 запис", "1\N{NO-BREAK SPACE}запис"
-        )
+        assert "Архів не прийняв 1 запис" in client.get("/staff/board").text
         assert "signature does not match" in client.get("/staff/quarantine?lang=en").text
         assert "/objects" not in page
 
