@@ -29,6 +29,8 @@ from archive.models import (
 )
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import read_index
+from archive.mp4.span import contradiction
+from archive.quarantine import Reason
 from archive.search import MAX_GAP_US
 from archive.store import ObjectWriter, object_name
 from archive.system import Archive
@@ -106,11 +108,13 @@ class Ingest:
             agent = enrolment.authenticate(session, room_id, token)
             if not _SEGMENT_ID.fullmatch(segment_id):
                 raise BadSegmentIdError(f"not a segment id: {segment_id[:60]!r}; it is a UUID")
+            signed: SignedManifest | None = None
             try:
                 signed = decode_header(header)
                 refusal = _unbelievable(agent, segment_id, signed, now_us)
             except ManifestError as error:
-                signed, refusal = None, str(error)
+                refusal = Reason("unreadable_manifest" if signed is None else "bad_signature", str(error))
+                signed = None
             # Refused footage is footage: its month, too, begins when it was recorded.
             dated = signed is not None and refusal is None
             if signed is not None and refusal is None:
@@ -119,7 +123,7 @@ class Ingest:
                     return answer
                 refusal = self._judge(session, signed)
         if refusal is None and damaged:
-            refusal = "the agent says that the file was damaged on its disk"
+            refusal = Reason("damaged_on_disk", "the agent says that the file was damaged on its disk")
         upload = Upload(
             self.archive, agent, segment_id, signed, refusal, header, now_us, dated=dated, fault=self._fault
         )
@@ -128,24 +132,26 @@ class Ingest:
             return upload
         return upload.finish(now_us)
 
-    def _judge(self, session: Session, signed: SignedManifest) -> str | None:
+    def _judge(self, session: Session, signed: SignedManifest) -> Reason | None:
         """Why this manifest is refused, though it is the agent's own, or None."""
         manifest = signed.manifest
         if manifest.interval.duration_us > MAX_GAP_US:
-            return "a gap record of more than a day"
+            return Reason("long_gap", "a gap record of more than a day")
         try:
             configuration = self.archive.configurations.room(
                 session, manifest.room, manifest.configuration_version
             )
         except ConfigurationError as error:
-            return str(error)
+            return Reason("unknown_configuration", str(error))
         if manifest.source not in configuration.room.sources:
-            return f"configuration {configuration.version} knows no source {manifest.source}"
+            detail = f"configuration {configuration.version} knows no source {manifest.source}"
+            return Reason("unknown_source", detail)
         outside = subtract([manifest.interval], windows_between(configuration, manifest.interval))
         if outside:
-            return (
+            return Reason(
+                "outside_windows",
                 f"outside the recording windows of configuration {configuration.version}: "
-                f"{format_instant(outside[0].start_us)} to {format_instant(outside[0].end_us)}"
+                f"{format_instant(outside[0].start_us)} to {format_instant(outside[0].end_us)}",
             )
         return None
 
@@ -164,16 +170,18 @@ class Ingest:
         return None
 
 
-def _unbelievable(agent: Enrolment, segment_id: str, signed: SignedManifest, now_us: int) -> str | None:
+def _unbelievable(agent: Enrolment, segment_id: str, signed: SignedManifest, now_us: int) -> Reason | None:
     """Why nothing that this manifest says can be believed, or None. Raises ManifestError for a wrong
     signature.
     """
     manifest = signed.manifest
     if (manifest.room, manifest.enrolment, manifest.segment_id) != (agent.room, agent.id, segment_id):
-        return "the manifest names another room, enrolment or segment than the address"
+        detail = "the manifest names another room, enrolment or segment than the address"
+        return Reason("wrong_address", detail)
     signed.verify(enrolment.public_key(agent))
     if manifest.end_us > now_us + MAX_AHEAD_US:
-        return f"recorded in the future ({format_instant(manifest.end_us)}): the room's clock is wrong"
+        detail = f"recorded in the future ({format_instant(manifest.end_us)}): the room's clock is wrong"
+        return Reason("future", detail)
     return None
 
 
@@ -186,7 +194,7 @@ class Upload:
         agent: Enrolment,
         segment_id: str,
         signed: SignedManifest | None,
-        refusal: str | None,
+        refusal: Reason | None,
         header: str,
         now_us: int,
         *,
@@ -249,7 +257,7 @@ class Upload:
     def finish(self, now_us: int) -> Answer:
         """Durable on return, whatever the answer. Raises DigestMismatchError, StoreError, StoreFullError."""
         if self._refusal is not None or self._signed is None:
-            return self._quarantine(self._refusal or "no manifest", now_us)
+            return self._quarantine(self._refusal or Reason("unreadable_manifest", "no manifest"), now_us)
         manifest = self._signed.manifest
         if isinstance(manifest, GapManifest):
             return self._accept_gap(self._signed, manifest, now_us)
@@ -274,7 +282,9 @@ class Upload:
         try:
             index = read_index(writer.pread, self._received)
         except Mp4Error as error:
-            return self._quarantine(f"unreadable media: {error}", now_us)
+            return self._quarantine(Reason("unreadable_media", f"unreadable media: {error}"), now_us)
+        if (wrong := contradiction(index, manifest.interval)) is not None:
+            return self._quarantine(Reason("contradicting_times", wrong), now_us)
         name = self._name()
         self._fault("indexed")
         writer.commit()
@@ -288,14 +298,14 @@ class Upload:
             stands = session.get(Segment, manifest.segment_id) is not None
             self._fault("inserted")
         self._fault("committed")
-        if refused is not None and refused.outcome == "quarantined":
-            return self._register_quarantine(refused.reason, name, now_us)
+        if isinstance(refused, Reason):
+            return self._register_quarantine(refused, name, now_us)
         if not stands:
             self._archive.store.delete([name])
         return refused or Answer("accepted")
 
-    def _look_again(self, session: Session, signed: SignedManifest, now_us: int) -> Answer | None:
-        """Under the room-day's lock: an answer other than a first acceptance, or None."""
+    def _look_again(self, session: Session, signed: SignedManifest, now_us: int) -> Answer | Reason | None:
+        """Under the room-day's lock: an answer other than a first acceptance, why it is refused, or None."""
         manifest = signed.manifest
         key = (manifest.room, self._date)
         day = room_days.lock(session, self._archive.configurations, [key])[key]
@@ -305,10 +315,10 @@ class Upload:
         if not room_days.may_keep(session, day, manifest.interval, now_us):
             return _expired(day)
         if link is not None:
-            return Answer("quarantined", f"a fork: another manifest stands at sequence {manifest.sequence}")
+            return Reason("fork", f"a fork: another manifest stands at sequence {manifest.sequence}")
         same_id = select(ChainLink.sequence).where(ChainLink.manifest_id == manifest.segment_id)
         if session.scalar(same_id) is not None:
-            return Answer("quarantined", "another manifest was accepted under the same segment id")
+            return Reason("same_id", "another manifest was accepted under the same segment id")
         return None
 
     def _insert_segment(
@@ -370,7 +380,8 @@ class Upload:
                         end_us=manifest.end_us,
                         tracks=",".join(manifest.tracks),
                         cause=manifest.cause,
-                        detail=manifest.detail,
+                        # PostgreSQL keeps no NUL; what was signed stays as it is.
+                        detail=manifest.detail.replace("\0", ""),
                         encoded=signed.encoded,
                         accepted_us=now_us,
                     )
@@ -378,8 +389,8 @@ class Upload:
                 self._link(session, signed, "gap_accepted", f"gap:{manifest.segment_id}", now_us)
             self._fault("inserted")
         self._fault("committed")
-        if refused is not None and refused.outcome == "quarantined":
-            return self._quarantine(refused.reason, now_us)
+        if isinstance(refused, Reason):
+            return self._quarantine(refused, now_us)
         return refused or Answer("accepted")
 
     def _link(self, session: Session, signed: SignedManifest, action: str, subject: str, now_us: int) -> None:
@@ -406,7 +417,7 @@ class Upload:
         )
         custody.append(session, event)
 
-    def _quarantine(self, reason: str, now_us: int) -> Answer:
+    def _quarantine(self, reason: Reason, now_us: int) -> Answer:
         if self._writer is None:
             self._writer = self._archive.store.writer(self._name())
         name = object_name(
@@ -415,7 +426,7 @@ class Upload:
         self._writer.commit(name)
         return self._register_quarantine(reason, name, now_us)
 
-    def _register_quarantine(self, reason: str, name: str, now_us: int) -> Answer:
+    def _register_quarantine(self, reason: Reason, name: str, now_us: int) -> Answer:
         """The object is durable already; the row and the custody event make it known."""
         refused = quarantine.Refused(
             room=self._agent.room,
@@ -428,7 +439,7 @@ class Upload:
             manifest=self._signed.encoded if self._signed else self._header.encode()[:4096],
         )
         quarantine.register(self._archive, refused, reason, now_us)
-        return Answer("quarantined", reason)
+        return Answer("quarantined", reason.detail)
 
 
 def _expired(day: RoomDay) -> Answer:

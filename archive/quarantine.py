@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import select
 
@@ -11,6 +12,30 @@ from archive.models import Quarantine
 from archive.system import Archive
 
 _MAX_REASON = 500
+
+Code = Literal[
+    "unreadable_manifest",
+    "wrong_address",
+    "bad_signature",
+    "future",
+    "long_gap",
+    "unknown_configuration",
+    "unknown_source",
+    "outside_windows",
+    "damaged_on_disk",
+    "unreadable_media",
+    "contradicting_times",
+    "fork",
+    "same_id",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something is refused: a code for people's words and for counting, the particulars in English."""
+
+    code: Code
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +52,10 @@ class Refused:
     manifest: bytes
 
 
-def register(archive: Archive, refused: Refused, reason: str, now_us: int) -> None:
+def register(archive: Archive, refused: Refused, reason: Reason, now_us: int) -> None:
     """Make the object known, with its custody event; the same bytes under the same id are known once."""
-    reason = reason[:_MAX_REASON]
+    # PostgreSQL keeps no NUL.
+    detail = reason.detail.replace("\0", "")[:_MAX_REASON]
     with archive.database.transaction() as session:
         room_days.lock(session, archive.configurations, [(refused.room, refused.date)])
         known = select(Quarantine.id).where(
@@ -42,7 +68,8 @@ def register(archive: Archive, refused: Refused, reason: str, now_us: int) -> No
                 room=refused.room,
                 date=refused.date,
                 claimed_id=refused.claimed_id,
-                reason=reason,
+                code=reason.code,
+                reason=detail,
                 object_name=refused.object_name,
                 size_bytes=refused.size_bytes,
                 sha256=refused.sha256,
@@ -58,6 +85,6 @@ def register(archive: Archive, refused: Refused, reason: str, now_us: int) -> No
             room=refused.room,
             date=refused.date,
             subject=f"segment:{refused.claimed_id}",
-            details={"reason": reason},
+            details={"code": reason.code, "reason": detail},
         )
         custody.append(session, event)

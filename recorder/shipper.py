@@ -31,6 +31,8 @@ _BACKOFF_S = (0.5, 30.0)
 # A key that the server refuses will not become right by asking often.
 _REFUSED_PAUSE_S = 60.0
 _EXPIRY_EVERY_S = 60.0
+# The server may ask for patience, not for silence.
+_MAX_PAUSE_S = 300.0
 # What ended this short a time ago is live: the longest segment and another minute to ship it.
 _LIVE_US = MAX_SEGMENT_US + US_PER_MINUTE
 
@@ -54,7 +56,8 @@ def judge(answer: Answer) -> str | Retry:
         return Retry(reason, after_s=_REFUSED_PAUSE_S)
     if answer.status == 422 and str(answer.document.get("type", "")).endswith("digest_mismatch"):
         return Retry("the bytes did not arrive as they were signed", damaged=True)
-    return Retry(answer.problem)
+    after_s = answer.retry_after_s if answer.status in (429, 503) else None
+    return Retry(answer.problem, after_s=after_s and min(after_s, _MAX_PAUSE_S))
 
 
 def is_due(footage: Interval, held: Iterable[Interval], configuration: RoomConfiguration, at_us: int) -> bool:

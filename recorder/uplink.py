@@ -26,10 +26,13 @@ class UplinkError(ProtokolError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`document` is the JSON object in the body, empty where there was none."""
+    """`document` is the JSON object in the body, empty where there was none; `retry_after_s` what the server
+    asks for, None where it states no number of seconds.
+    """
 
     status: int
     document: dict[str, Any]
+    retry_after_s: int | None = None
 
     @property
     def problem(self) -> str:
@@ -108,13 +111,17 @@ class Uplink:
         content = response.read(_MAX_ANSWER_BYTES)
         if response.will_close or response.read(1):
             self.close()
-        return Answer(response.status, _document(content))
+        return Answer(response.status, _document(content), _seconds(response.getheader("Retry-After", "")))
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._secure:
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT_S, context=context)
         return http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
+
+
+def _seconds(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else None
 
 
 def _document(content: bytes) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from archive.system import Archive
 from recorder.instants import now_us
 from retrieval_api import assets, clip_problems, problems
+from retrieval_api.admission import Admission
 from retrieval_api.middleware import BodyLimit, SecurityHeaders
 from retrieval_api.routes import (
     board,
@@ -24,6 +25,7 @@ from retrieval_api.routes import (
     marks,
     metrics,
     notice,
+    quarantine,
     requests_api,
     resident,
     review,
@@ -47,6 +49,7 @@ _ROUTES = (
     custody,
     checkpoints,
     notice,
+    quarantine,
     resident,
     review,
 )
@@ -68,6 +71,7 @@ def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
     )
     app.state.archive = archive
     app.state.clock = clock
+    app.state.admission = Admission()
     problems.install(app)
     clip_problems.install()
     app.add_middleware(BodyLimit)

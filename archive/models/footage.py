@@ -112,13 +112,17 @@ class ChainLink(Base):
 
 
 class Quarantine(Base):
-    """What was refused, durably kept, with the reason: a terminal answer loses nothing."""
+    """What was refused, durably kept, with the reason: a terminal answer loses nothing.
+
+    `code` is one of `archive.quarantine.Code`; `other` for what was refused before there were codes.
+    """
 
     __tablename__ = "quarantine"
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     room: Mapped[str] = mapped_column(String(32))
     date: Mapped[str] = mapped_column(String(10))
     claimed_id: Mapped[str] = mapped_column(String(36))
+    code: Mapped[str] = mapped_column(String(32), server_default="other")
     reason: Mapped[str]
     object_name: Mapped[str] = mapped_column(unique=True)
     size_bytes: Mapped[int]

@@ -15,6 +15,10 @@ from archive.mp4.boxes import Box, Fields, Mp4Error
 from archive.mp4.index import MAX_SAMPLES, MAX_STSD_BYTES, MAX_TIMESCALE, Kind, TrackIndex
 
 MAX_TICKS = 2**53
+# Two minutes are 600 fragments with one run a track; times eight. Each costs about 1 KB while it is read.
+MAX_RUNS = 4_800
+# No stored file is larger than an exabyte; beyond 2^63 the columns would overflow.
+_MAX_OFFSET = 2**60
 
 _TFHD_BASE, _TFHD_DESCRIPTION, _TFHD_DURATION, _TFHD_SIZE, _TFHD_FLAGS = 0x1, 0x2, 0x8, 0x10, 0x20
 _TFHD_BASE_IS_MOOF = 0x20000
@@ -54,6 +58,7 @@ class Track:
     defaults: tuple[int, int, int] = (0, 0, 0)  # duration, size, flags (trex)
     parts: list[Part] = field(default_factory=list)
     samples: int = 0
+    runs: int = 0
 
     def index(self) -> TrackIndex:
         dts = np.concatenate([part.dts for part in self.parts])
@@ -148,7 +153,10 @@ def _edit_shift(buffer: bytes, trak: Box, timescale: int, movie_timescale: int) 
                 break
             if movie_timescale == 0 or max(empty, media_time) > MAX_TICKS:
                 raise Mp4Error("impossible edit list")
-            return empty * timescale // movie_timescale - media_time
+            shift = empty * timescale // movie_timescale - media_time
+            if abs(shift) > MAX_TICKS:
+                raise Mp4Error("an edit list that shifts a track out of time")
+            return shift
         empty += duration
     raise Mp4Error("an edit list that does more than shift a track")
 
@@ -202,9 +210,12 @@ def _read_trun(
     flags, count = fields.uint(4), fields.uint(4)
     version, flags = flags >> 24, flags & 0xFFFFFF
     track.samples += count
-    if track.samples > MAX_SAMPLES:
-        raise Mp4Error(f"more than {MAX_SAMPLES} samples in a track")
+    track.runs += 1
+    if track.samples > MAX_SAMPLES or track.runs > MAX_RUNS:
+        raise Mp4Error(f"more than {MAX_SAMPLES} samples or {MAX_RUNS} runs of them in a track")
     at = data[0] + fields.sint(4) if flags & _TRUN_OFFSET else data[1]
+    if not 0 <= at <= _MAX_OFFSET:
+        raise Mp4Error(f"samples at byte {at}, where no file is")
     first_flags = fields.uint(4) if flags & _TRUN_FIRST_FLAGS else None
     present = [column for column in _TRUN_COLUMNS if flags & column]
     raw = np.frombuffer(fields.take(4 * count * len(present)), ">u4")

@@ -21,6 +21,9 @@ Pread = Callable[[int, int], bytes]
 # Four boxes a fragment (prft, moof, mdat, and one to spare), 600 fragments in 120 s, times eight.
 MAX_FILE_BOXES = 20_000
 MAX_HEADER_BOX_BYTES = 1 << 20  # moov or moof; real ones have 1 KB
+# All of them together: 600 fragments of 600 bytes, times eight. A megabyte can hold 130 000 boxes, and
+# walking a million takes a second or two.
+MAX_HEADER_BYTES = 3 << 20
 # A fragment's boxes come to about 600 bytes: one read fetches prft, moof and the head of mdat.
 _READ_AHEAD_BYTES = 4096
 
@@ -100,6 +103,7 @@ class _Scan:
         self._size_bytes = size_bytes
         self._window_at = 0
         self._window = b""
+        self._header_bytes = 0
         self.whole_bytes = 0
 
     def read(self, at: int, length: int) -> bytes:
@@ -139,6 +143,9 @@ class _Scan:
         size = top.end - top.at
         if size > MAX_HEADER_BOX_BYTES:
             raise Mp4Error(f"{top.kind!r} of {size} bytes at byte {top.at}")
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise Mp4Error(f"more than {MAX_HEADER_BYTES} bytes of moov and moof")
         return self.read(top.at, size), Box(top.kind, top.payload - top.at, size)
 
 

@@ -13,6 +13,7 @@ from retrieval_api import pages, readiness_view, wording
 from retrieval_api.auth import Staff, require
 from retrieval_api.pages import archive_of, now_of
 from retrieval_api.routes.extension import CHANGE_ROLES
+from retrieval_api.routes.quarantine import QUARANTINE_ROLES, new_count
 from retrieval_api.routes.rooms import FOOTAGE_ROLES
 
 router = APIRouter(prefix="/staff", include_in_schema=False)
@@ -36,6 +37,7 @@ def board(
     with archive.database.reading() as session:
         states = search.room_states(session, archive.configurations, now_us)
         alerts = marks.going_on(session)
+        refused = new_count(session, now_us) if staff.role in QUARANTINE_ROLES else 0
         version, rooms = archive.configurations.current(session)
     configurations = {room.id: rooms.configuration(room.id, version) for room in rooms.rooms}
     readiness = readiness_view.of_rooms(states, configurations, now_us)
@@ -58,6 +60,7 @@ def board(
         condition_now=wording.condition_now,
         closing=[state for state in states if state.closes_while_in_use(now_us)],
         rooms_problem=rooms_problem,
+        refused=refused,
         alerts=alerts,
         alarmed=any(mark.kind == "air_raid_alert" and mark.room is None for mark in alerts),
         mark_words=wording.MARKS,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import structlog
@@ -16,13 +19,14 @@ from starlette.concurrency import run_in_threadpool
 from archive import enrolment
 from archive.configuration import is_settled
 from archive.disk_errors import DatabaseFullError
-from archive.ingest import Answer, BadSegmentIdError, DigestMismatchError, Ingest, Upload
+from archive.ingest import MAX_BODY_BYTES, Answer, BadSegmentIdError, DigestMismatchError, Ingest, Upload
 from archive.inserting import insert_or_replace
 from archive.models import Hold, RoomStatus
 from archive.store import StoreFullError
 from archive.system import Archive
 from recorder.errors import ProtokolError
 from recorder.instants import now_us
+from retrieval_api.admission import MAX_SILENCE_S, Admission, Refusal, too_slow
 from retrieval_api.problems import Problem, translate
 
 router = APIRouter(prefix="/ingest/v1", tags=["agents"])
@@ -57,35 +61,87 @@ async def put_segment(
     protokol_damaged: Annotated[str, Header()] = "",
 ) -> JSONResponse:
     """One segment (body: the file) or gap record (no body). Answers only what is durable."""
-    ingest = Ingest(request.app.state.archive)
-    begun = await run_in_threadpool(
-        ingest.begin,
-        room,
-        _token(authorization),
-        segment_id,
-        protokol_manifest,
-        now_us(),
-        damaged=protokol_damaged == "true",
-    )
-    answer = await (_drain(request, begun) if isinstance(begun, Answer) else _receive(request, begun))
+    archive: Archive = request.app.state.archive
+    admission: Admission = request.app.state.admission
+    stated = request.headers.get("content-length", "0")
+    if not stated.isdecimal() or len(stated) > 15 or int(stated) > MAX_BODY_BYTES:
+        raise _too_large()
+    token = _token(authorization)
+    body = _Body(request)
+    refusal = await run_in_threadpool(_admit, archive, admission, room, token)
+    if refusal is not None:
+        # An agent sends without waiting for leave: it would not see an answer that comes before the end.
+        await body.drain()
+        raise Problem(429, "too_many", refusal.reason, headers={"Retry-After": str(refusal.wait_s)})
+    try:
+        damaged = protokol_damaged == "true"
+        begun = await run_in_threadpool(
+            Ingest(archive).begin, room, token, segment_id, protokol_manifest, now_us(), damaged=damaged
+        )
+        if isinstance(begun, Answer):
+            await body.drain()
+            answer = begun
+        else:
+            answer = await _receive(body, begun)
+    finally:
+        admission.leave(room, body.received)
     return JSONResponse(
         {"outcome": answer.outcome, "reason": answer.reason},
         201 if answer.outcome == "accepted" and not answer.again else 200,
     )
 
 
-async def _drain(request: Request, answer: Answer) -> Answer:
-    """Read what the agent sends anyway: an answer before the end of a body reads as a broken connection."""
-    async for _ in request.stream():
-        pass
-    return answer
+def _admit(archive: Archive, admission: Admission, room: str, token: str) -> Refusal | None:
+    """Raises NotEnrolledError: a stranger spends nothing of the room's."""
+    with archive.database.reading() as session:
+        agent = enrolment.authenticate(session, room, token)
+    return admission.enter(agent.room, now_us())
 
 
-async def _receive(request: Request, upload: Upload) -> Answer:
+def _too_large() -> Problem:
+    detail = f"a body has at most {MAX_BODY_BYTES} bytes"
+    return Problem(413, "too_large", detail, headers={"Connection": "close"})
+
+
+class _Body:
+    """What the agent sends, within bounds of size and time: a dribble holds neither thread nor object."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self.received = 0
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Raises Problem for a body that is too long or too slow; the connection ends with it."""
+        began_s, stream = time.monotonic(), aiter(self._request.stream())
+        while True:
+            try:
+                async with asyncio.timeout(MAX_SILENCE_S):
+                    chunk = await anext(stream, None)
+            except TimeoutError:
+                chunk, slow = b"", True
+            else:
+                slow = False
+            if chunk is None:
+                return
+            self.received += len(chunk)
+            if slow or too_slow(self.received, time.monotonic() - began_s):
+                detail = f"{self.received} bytes arrived in {time.monotonic() - began_s:.0f} s: too slow"
+                raise Problem(408, "too_slow", detail, headers={"Connection": "close"})
+            if self.received > MAX_BODY_BYTES:
+                raise _too_large()
+            yield chunk
+
+    async def drain(self) -> None:
+        """Read what comes anyway: an answer before the end of a body reads as a broken connection."""
+        async for _ in self.pieces():
+            pass
+
+
+async def _receive(body: _Body, upload: Upload) -> Answer:
     pieces: list[bytes] = []
     size = 0
     try:
-        async for chunk in request.stream():
+        async for chunk in body.pieces():
             pieces.append(chunk)
             size += len(chunk)
             if size >= _PIECE_BYTES:

@@ -45,6 +45,7 @@ def test_no_page_has_barriers(page, language) -> None:
         "/staff/rooms/108/extend",
         "/staff/alert",
         "/staff/custody",
+        "/staff/quarantine",
         "/staff/certificates",
         "/staff/certificates/1",
         "/notice/108",

@@ -11,11 +11,12 @@ from archive import room_days, search
 from archive.check import check
 from archive.enrolment import NotEnrolledError
 from archive.ingest import BadSegmentIdError, DigestMismatchError, Ingest
-from archive.models import CustodyEvent, Quarantine, RoomDay, Segment
+from archive.models import CustodyEvent, Gap, Quarantine, RoomDay, Segment
 from archive.system import Archive
 from recorder.instants import to_us
 from recorder.intervals import Interval
-from tests.footage import SECOND, FakeAgent, unsigned
+from recorder.manifest import sign
+from tests.footage import SECOND, FakeAgent, media, unsigned
 
 pytestmark = pytest.mark.both_databases
 
@@ -268,3 +269,22 @@ def test_a_gap_of_many_hours_is_found_from_any_moment_of_it(archive, agent):
 def test_a_gap_of_more_than_a_day_is_refused(archive, agent):
     answer = agent.send(agent.gap(T0 - 2 * DAY, T0))
     assert (answer.outcome, "more than a day" in answer.reason) == ("quarantined", True)
+
+
+@pytest.mark.parametrize(("stated_s", "taken"), [(2, True), (7, True), (30, False), (110, False)])
+def test_media_that_do_not_last_as_long_as_stated_are_refused(archive, agent, stated_s, taken):
+    signed, body = agent.segment(T0, body=media(2), end_us=T0 + stated_s * SECOND)
+    answer = agent.send(signed, body)
+    assert (answer.outcome == "accepted") == taken, answer
+    with archive.database.reading() as session:
+        codes = [row.code for row in session.scalars(select(Quarantine))]
+    assert codes == ([] if taken else ["contradicting_times"])
+
+
+def test_a_nul_in_a_detail_is_kept_out_of_the_tables_and_in_the_signature(archive, agent):
+    told = agent.gap(T0, T0 + SECOND).manifest.model_copy(update={"detail": "a\0b"})
+    gap = sign(told, agent.key.signing_key())
+    assert agent.send(gap).outcome == "accepted"
+    with archive.database.reading() as session:
+        row = session.scalars(select(Gap)).one()
+    assert (row.detail, row.encoded) == ("ab", gap.encoded)

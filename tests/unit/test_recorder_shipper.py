@@ -49,6 +49,13 @@ def test_refusals_are_repeated_rarely_and_mismatches_are_looked_into():
     assert verdict.damaged
 
 
+@pytest.mark.parametrize(("asked_s", "kept_s"), [(None, None), (7, 7), (100_000, 300)])
+def test_a_server_that_asks_for_patience_gets_it_within_reason(asked_s, kept_s):
+    verdict = judge(Answer(429, {"detail": "too many"}, asked_s))
+    assert isinstance(verdict, Retry)
+    assert (verdict.after_s, verdict.damaged) == (kept_s, None)
+
+
 def test_spooled_footage_is_due_at_the_midnight_a_month_later_unless_held():
     room = configuration("rtsp://127.0.0.1/x")
     start_us = local_midnight_us(date(2026, 10, 20), "Europe/Kyiv") + 10 * 3600 * 10**6
