@@ -31,6 +31,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "archive export": ("archive.cli:export", "Write a clip to a file."),
     "archive check": ("archive.cli:check", "Compare index and objects both ways."),
     "archive migrate": ("archive.cli:migrate", "Bring the database to this version's schema."),
+    "archive rotate-key": ("archive.keys_cli:rotate_key", "Wrap all keys by another master key."),
     "archive stats": ("archive.cli:stats", "How much is kept, since when."),
     "retention plan": ("retention.cli:plan", "What is due, and what holds keep."),
     "retention run": ("retention.cli:run", "Destroy what is due."),

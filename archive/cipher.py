@@ -72,7 +72,7 @@ def make_header(secret: bytes, salt: bytes) -> bytes:
 
 
 def salt_of(header: bytes) -> bytes:
-    """The salt that a header names. Nothing is believed yet: ObjectCipher checks the tag. Raises CipherError."""
+    """The salt that a header names; ObjectCipher checks whether to believe it. Raises CipherError."""
     if len(header) != HEADER_BYTES:
         raise CipherError("bears no header: it is shorter than one")
     magic, version, cipher, chunk_bytes, salt = _HEADER.unpack_from(header)
@@ -124,36 +124,39 @@ class ObjectCipher:
 
 
 class ChunkSealer:
-    """Payload in pieces of any size, sealed chunks out."""
+    """Payload in pieces of any size, sealed chunks out. Pieces are kept, not copied: they must not change."""
 
     def __init__(self, cipher: ObjectCipher) -> None:
         self._cipher = cipher
         self.sealed_chunks = 0
-        # More than nothing once something was written: a full chunk waits, because it may be the last.
-        self.pending = bytearray()
+        # A full chunk waits too, because it may be the last.
+        self._pending: list[memoryview] = []
+        self.pending_bytes = 0
+
+    @property
+    def pending(self) -> bytes:
+        """The payload that is in no chunk yet; CHUNK_BYTES at most."""
+        return b"".join(self._pending)
 
     def write(self, data: bytes) -> Iterator[bytes]:
         """The chunks that are complete and not the last. Must be exhausted before the next call."""
         view = memoryview(data)
-        if self.pending:
-            room = CHUNK_BYTES - len(self.pending)
-            self.pending += view[:room]
-            view = view[room:]
-            if not view:
-                return
-            yield self._seal(self.pending)
-            self.pending = bytearray()
-        while len(view) > CHUNK_BYTES:
-            yield self._seal(view[:CHUNK_BYTES])
-            view = view[CHUNK_BYTES:]
-        self.pending += view
+        while self.pending_bytes + len(view) > CHUNK_BYTES:
+            missing = CHUNK_BYTES - self.pending_bytes
+            self._pending.append(view[:missing])
+            view = view[missing:]
+            yield self._seal()
+        self._pending.append(view)
+        self.pending_bytes += len(view)
 
     def finish(self) -> bytes:
         """The last chunk; there is always one."""
-        return self._seal(self.pending, last=True)
+        return self._seal(last=True)
 
-    def _seal(self, data: bytearray | memoryview, *, last: bool = False) -> bytes:
-        sealed = self._cipher.seal(self.sealed_chunks, memoryview(data), last=last)
+    def _seal(self, *, last: bool = False) -> bytes:
+        data = self._pending[0] if len(self._pending) == 1 else self.pending
+        self._pending, self.pending_bytes = [], 0
+        sealed = self._cipher.seal(self.sealed_chunks, data, last=last)
         self.sealed_chunks += 1
         return sealed
 
@@ -166,7 +169,7 @@ class ChunkReader:
 
     def __init__(self, cipher: ObjectCipher, pread: Pread, chunks: int | None) -> None:
         """`pread` reads the sealed object, header included. `chunks`: how many there are, the last one
-        included; None while the object is being written, when every chunk asked for is whole and not the last.
+        included; None while the object is being written, when no chunk asked for is the last.
         """
         self._cipher, self._pread, self._chunks = cipher, pread, chunks
         self._opened: OrderedDict[int, bytes] = OrderedDict()

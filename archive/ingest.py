@@ -28,8 +28,8 @@ from archive.models import (
 )
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import read_index
-from archive.search import MAX_GAP_US
 from archive.sealed import SealedWriter
+from archive.search import MAX_GAP_US
 from archive.store import object_name
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError

@@ -85,7 +85,7 @@ class Keys:
         row = connection.execute(select(master.c.check_value, master.c.format).with_for_update()).one()
         if row.format != FORMAT:
             raise ConfigurationError(
-                f"the key database has format {row.format}, this version reads {FORMAT}: use the version it is of"
+                f"the key database has format {row.format}, this version reads {FORMAT}: update Protokol"
             )
         if not self._master.is_of(row.check_value):
             raise ConfigurationError(
@@ -173,7 +173,7 @@ class Keys:
     # --- destruction ---
 
     def retain(self, secrets: Iterable[tuple[str, bytes, bytes]]) -> None:
-        """Keep `(object name, salt, object secret)`s beyond their day's key; durable on return, idempotent."""
+        """Keep `(object name, salt, secret)`s beyond their day's key; durable on return, idempotent."""
         wanted = {(name, salt): secret for name, salt, secret in secrets}
         if not wanted:
             return
@@ -201,7 +201,7 @@ class Keys:
                 connection.execute(insert(retained_key), rows)
 
     def destroy(self, room: str, date: str, keep: Iterable[str], at_us: int) -> bool:
-        """The room-day's key is gone durably on return, and the retained keys of it but of the objects `keep`.
+        """The room-day's key is gone durably on return, and its retained keys but those of objects in `keep`.
 
         It is never made again, even where there was none. Idempotent; whether anything was destroyed.
         """

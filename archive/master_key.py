@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 from pathlib import Path
@@ -32,6 +33,11 @@ class MasterKey:
     def check_value(self) -> bytes:
         """Tells this key from others, and nothing about it."""
         return HKDF(SHA256(), KEY_BYTES, None, b"protokol master key check v1").derive(self._raw)
+
+    @property
+    def fingerprint(self) -> str:
+        """What the custody log calls this key."""
+        return hashlib.sha256(self.check_value).hexdigest()[:16]
 
     def is_of(self, check_value: bytes) -> bool:
         return hmac.compare_digest(self.check_value, check_value)

@@ -120,12 +120,12 @@ class SealedWriter:
 
     def pread(self, offset: int, length: int) -> bytes:
         stored = self._sealer.sealed_chunks * CHUNK_BYTES
-        end = min(offset + length, stored + len(self._sealer.pending))
+        end = min(offset + length, stored + self._sealer.pending_bytes)
         with _naming(self._name):
             head = self._reader.read(offset, min(end, stored) - offset)
         if end <= stored:
             return head
-        return head + bytes(self._sealer.pending[max(0, offset - stored) : end - stored])
+        return head + self._sealer.pending[max(0, offset - stored) : end - stored]
 
     def seal_index(self, index: bytes) -> bytes:
         """The object's sample index, as the database keeps it."""

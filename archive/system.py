@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from archive.configuration import Configurations, is_in_force, is_settled, read_live_file, seed_live_file
 from archive.database import Database
-from archive.server_key import load_or_make_server_key
 from archive.models import ArchiveMark, RoomsVersion, Segment
 from archive.opening_keys import open_keys
 from archive.sealed import SealedStore
+from archive.server_key import load_or_make_server_key
 from archive.store import open_raw_store
 from recorder.errors import ConfigurationError
 from recorder.instants import now_us
@@ -38,7 +38,8 @@ class Archive:
         """Opens the archive that the settings name, reading the live rooms file when it has changed.
 
         With `migrate`, brings the schemas up to date first; else raises DatabaseError where they are not.
-        Raises ConfigurationError (a missing or wrong master key among others), StoreError, RoomsFileError (only where no version is in force yet).
+        Raises ConfigurationError (a missing or wrong master key among others),
+        StoreError, RoomsFileError (only where no version is in force yet).
         """
         database = Database(settings.database)
         if migrate:

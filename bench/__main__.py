@@ -16,6 +16,7 @@ _BENCHMARKS = {
     "faults": "bench.faults",
     "kill": "bench.kill",
     "partition": "bench.partition",
+    "seal": "bench.seal",
     "sync": "bench.sync",
 }
 

@@ -84,7 +84,10 @@ def media(seconds: int = 2) -> bytes:
 
 
 def make_archive(directory: Path, **settings: Any) -> Archive:
-    """A fresh demo archive in a directory, with the rooms of ROOMS in force; `demo=False`: with a master key."""
+    """A fresh demo archive in a directory, with the rooms of ROOMS in force.
+
+    With `demo=False`, a council's, with a master key in `master.key`.
+    """
     (directory / "rooms.yaml").write_text(ROOMS, "utf-8")
     defaults: dict[str, Any] = {"data_dir": directory, "demo": True, "secure_cookies": False}
     if not settings.get("demo", True):
