@@ -48,7 +48,7 @@ _NAME = "108/2026-11-20/bench.mp4"
 def run() -> dict[str, Any]:
     """`*_ratio`: time by chunks over time of plain AES-GCM, medians of pairs in turn; 1.25 is the bar.
 
-    Plain is one call over all bytes; reading by chunks also copies them from the sealed object, as pread does.
+    Plain is one call over all bytes; reading by chunks also copies them from the sealed object, as pread.
     """
     data = os.urandom(_SEGMENT_BYTES)
     return {**_ciphers(data), **_ranges(data)}
