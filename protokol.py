@@ -33,6 +33,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "archive migrate": ("archive.cli:migrate", "Bring the database to this version's schema."),
     "archive jobs": ("archive.jobs_cli:jobs", "Work that waits, runs, or has failed for good."),
     "archive quarantine": ("archive.quarantine_cli:quarantine", "What was refused, and why."),
+    "archive rotate-key": ("archive.keys_cli:rotate_key", "Wrap all keys by another master key."),
     "archive stats": ("archive.cli:stats", "How much is kept, since when."),
     "retention plan": ("retention.cli:plan", "What is due, and what holds keep."),
     "retention run": ("retention.cli:run", "Destroy what is due."),

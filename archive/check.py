@@ -12,8 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from archive import account, custody_check, enrolment
+from archive.keys import KeyGoneError
 from archive.models import ChainLink, Enrolment, Garbage, Quarantine, Segment, SegmentManifestRow
-from archive.store import ObjectMissingError, Store, StoreError
+from archive.sealed import AlteredError
+from archive.store import ObjectMissingError, ObjectReader, Store, StoreError
 from archive.system import Archive
 from recorder.instants import format_instant
 from recorder.manifest import ManifestError, decode
@@ -23,6 +25,7 @@ _PIECE_BYTES = 1 << 20
 Kind = Literal[
     "missing",
     "altered",
+    "keyless",
     "foreign",
     "signature",
     "open_link",
@@ -35,6 +38,7 @@ Kind = Literal[
 ADVICE: dict[str, str] = {
     "missing": "restore the object from a backup of the store; the index still knows its digest",
     "altered": "restore the object from a backup of the store; keep the altered one for the inquiry",
+    "keyless": "its key is not in the key database: was a backup of the keys or of the index put back?",
     "foreign": "no row names this object: an upload that was cut off after its rename, or a stranger's file",
     "signature": "the stored manifest was not signed by the enrolled key: keep everything and inquire",
     "open_link": "a predecessor has not arrived (yet): look at the agent's spool",
@@ -99,20 +103,24 @@ def _object(store: Store, name: str, size_bytes: int, sha256: str | None) -> Fin
     except ObjectMissingError:
         return Finding("missing", f"{name} is in the index and not in the store")
     except StoreError as error:
-        return Finding("altered", str(error))
+        return Finding("keyless" if isinstance(error, KeyGoneError) else "altered", str(error))
     try:
         if reader.size_bytes != size_bytes:
             return Finding("altered", f"{name} has {reader.size_bytes} bytes, the index says {size_bytes}")
-        if sha256 is None:
-            return None
-        digest = hashlib.sha256()
-        for offset in range(0, size_bytes, _PIECE_BYTES):
-            digest.update(reader.pread(offset, _PIECE_BYTES))
-        if digest.hexdigest() != sha256:
+        if sha256 is not None and _digest(reader) != sha256:
             return Finding("altered", f"{name} does not have the digest that was accepted")
+    except AlteredError as error:
+        return Finding("altered", str(error))
     finally:
         reader.close()
     return None
+
+
+def _digest(reader: ObjectReader) -> str:
+    digest = hashlib.sha256()
+    for offset in range(0, reader.size_bytes, _PIECE_BYTES):
+        digest.update(reader.pread(offset, _PIECE_BYTES))
+    return digest.hexdigest()
 
 
 def _signatures(session: Session) -> Iterator[Finding]:

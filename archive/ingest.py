@@ -31,8 +31,9 @@ from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import read_index
 from archive.mp4.span import contradiction
 from archive.quarantine import Reason
+from archive.sealed import SealedWriter
 from archive.search import MAX_GAP_US
-from archive.store import ObjectWriter, object_name
+from archive.store import object_name
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.instants import US_PER_MINUTE, format_instant, local_date
@@ -219,7 +220,7 @@ class Upload:
         self._media_sha256 = ""
         self._tail = bytearray()
         self._received = 0
-        self._writer: ObjectWriter | None = None
+        self._writer: SealedWriter | None = None
         if self.expects_bytes or refusal is not None:
             self._writer = archive.store.writer(self._name())
 
@@ -286,6 +287,7 @@ class Upload:
         if (wrong := contradiction(index, manifest.interval)) is not None:
             return self._quarantine(Reason("contradicting_times", wrong), now_us)
         name = self._name()
+        sealed_index = writer.seal_index(index.to_bytes())
         self._fault("indexed")
         writer.commit()
         self._fault("stored")
@@ -293,7 +295,7 @@ class Upload:
             refused = self._look_again(session, signed, now_us)
             self._fault("locked")
             if refused is None:
-                self._insert_segment(session, signed, manifest, index.to_bytes(), name, now_us)
+                self._insert_segment(session, signed, manifest, sealed_index, name, now_us)
             # Taken in before and purged since: the row is gone, and this object must go too.
             stands = session.get(Segment, manifest.segment_id) is not None
             self._fault("inserted")
@@ -326,7 +328,7 @@ class Upload:
         session: Session,
         signed: SignedManifest,
         manifest: SegmentManifest,
-        sample_index: bytes,
+        sealed_index: bytes,
         name: str,
         now_us: int,
     ) -> None:
@@ -362,7 +364,7 @@ class Upload:
         )
         session.flush()
         session.add(SegmentManifestRow(segment_id=manifest.segment_id, encoded=signed.encoded))
-        session.add(SampleIndex(segment_id=manifest.segment_id, encoded=sample_index))
+        session.add(SampleIndex(segment_id=manifest.segment_id, encoded=sealed_index))
         self._link(session, signed, "segment_accepted", f"segment:{manifest.segment_id}", now_us)
 
     def _accept_gap(self, signed: SignedManifest, manifest: GapManifest, now_us: int) -> Answer:

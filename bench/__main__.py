@@ -20,6 +20,7 @@ _BENCHMARKS = {
     "partition": "bench.partition",
     "powercut": "bench.powercut",
     "purge": "bench.purge",
+    "seal": "bench.seal",
     "sync": "bench.sync",
 }
 # option → the benchmarks whose run() takes it

@@ -60,6 +60,16 @@ activate() {
   systemd-sysusers
   systemd-tmpfiles --create protokol.conf
   systemctl daemon-reload
+  # Made once: without it nothing that was recorded can be read.
+  if has server && [ ! -e /etc/protokol/master.key ]; then
+    (umask 077 && head -c 32 /dev/urandom >/etc/protokol/master.key.new && sync /etc/protokol/master.key.new)
+    chgrp protokol /etc/protokol/master.key.new
+    # `protokol` on the command line runs as the server's user.
+    chmod 640 /etc/protokol/master.key.new
+    mv -n /etc/protokol/master.key.new /etc/protokol/master.key
+    sync /etc/protokol
+    echo "Made /etc/protokol/master.key: put a copy of it into a safe, away from this machine's backups."
+  fi
   # The server extends recording windows in it.
   if [ -f /etc/protokol/rooms.yaml ]; then
     chgrp protokol /etc/protokol/rooms.yaml

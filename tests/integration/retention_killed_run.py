@@ -34,7 +34,9 @@ class DyingStore(LocalStore):
 def main(directory: str, database_url: str, now_us: str, step: str) -> None:
     archive = Archive.open(Settings(data_dir=Path(directory), database_url=database_url, demo=True))
     if step == "half_unlinked":
-        archive = dataclasses.replace(archive, store=SealedStore(DyingStore(archive.store.raw.root)))
+        archive = dataclasses.replace(
+            archive, store=SealedStore(DyingStore(archive.store.raw.root), archive.store.keys)
+        )
     confirm = purge.plan(archive, int(now_us)).digest
     purge.run(
         archive,

@@ -6,7 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from archive.key_database import KeyDatabase
+from archive.keys import Keys
 from archive.local_store import LocalStore
+from archive.master_key import MasterKey
 from archive.sealed import SealedStore
 from archive.store import ObjectMissingError, StoreError, StoreFullError, open_raw_store
 from recorder.settings import Settings
@@ -28,9 +31,18 @@ def raw(request):
     return open_store(swift, swift.new_bucket())
 
 
+@pytest.fixture
+def keys(tmp_path):
+    database = KeyDatabase(f"sqlite:///{tmp_path / 'keys.sqlite'}")
+    database.create()
+    keys = Keys(database, MasterKey(b"m" * 32))
+    yield keys
+    keys.close()
+
+
 @pytest.fixture(params=["raw", "sealed"])
-def store(request, raw):
-    return raw if request.param == "raw" else SealedStore(raw)
+def store(request, raw, keys):
+    return raw if request.param == "raw" else SealedStore(raw, keys)
 
 
 def put(store, name, *pieces):
@@ -147,10 +159,10 @@ def test_a_name_that_is_no_object_name_is_refused(store, name):
         store.delete([name])
 
 
-def test_a_foreign_object_is_refused_by_its_header(raw):
+def test_a_foreign_object_is_refused_by_its_header(raw, keys):
     put(raw, NAME, b"\0" * 100)
     with pytest.raises(StoreError, match="header"):
-        SealedStore(raw).open(NAME)
+        SealedStore(raw, keys).open(NAME)
 
 
 def test_a_crash_leaves_one_file_of_a_writer_in_a_directory_and_it_is_swept(local):

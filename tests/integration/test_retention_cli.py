@@ -122,6 +122,7 @@ def test_a_council_refuses_a_stated_time(tmp_path, monkeypatch, database_url):
     make_archive(tmp_path, demo=False, database_url=database_url).close()
     monkeypatch.setenv("PROTOKOL_DATABASE_URL", database_url)
     monkeypatch.setenv("PROTOKOL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PROTOKOL_MASTER_KEY_FILE", str(tmp_path / "master.key"))
     for command in ("plan", "run"):
         assert isinstance(protokol("retention", command, "--now", DUE).exception, ClockError)
 

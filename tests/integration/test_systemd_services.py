@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from archive.master_key import make_master_key
 from recorder.rooms import shipped_rooms_text
 from tests.integration import unit_sandbox
 from tests.integration.test_systemd_units import AGENT, ROOT, SERVER
@@ -85,7 +86,9 @@ def test_the_server_is_ready_alive_and_leaves_in_order(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     command = ("serve", "--host", "127.0.0.1", "--port", "0")
-    with started(SERVER, tmp_path, *command, data_dir=str(data)) as service:
+    make_master_key(tmp_path / "master.key")
+    settings = {"data_dir": str(data), "master_key_file": str(tmp_path / "master.key")}
+    with started(SERVER, tmp_path, *command, **settings) as service:
         wait_for(service, "READY=1")
         wait_for(service, "WATCHDOG=1")
         process, _ = service
@@ -104,7 +107,13 @@ def test_the_agent_is_ready_alive_and_leaves_in_order(tmp_path: Path) -> None:
     secrets.mkdir()
     (secrets / "cam-108").write_text("viewer:password\n")
     rooms.write_text(shipped_rooms_text().replace("cam-108.rooms.internal", "127.0.0.1:9"))
-    server = {"data_dir": str(tmp_path), "rooms_file": str(rooms), "server_url": "http://127.0.0.1:9"}
+    make_master_key(tmp_path / "master.key")
+    server = {
+        "data_dir": str(tmp_path),
+        "master_key_file": str(tmp_path / "master.key"),
+        "rooms_file": str(rooms),
+        "server_url": "http://127.0.0.1:9",
+    }
     for command in (["archive", "migrate"], ["agent", "enroll", "108", "-o", str(key)]):
         run_protokol(tmp_path, command, server)
     settings = {
