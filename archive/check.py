@@ -11,7 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from archive import account, custody, enrolment
+from archive.keys import KeyGoneError
 from archive.models import ChainLink, Enrolment, Garbage, Quarantine, Segment, SegmentManifestRow
+from archive.sealed import AlteredError
 from archive.store import ObjectMissingError, Store, StoreError
 from archive.system import Archive
 from recorder.instants import format_instant
@@ -22,6 +24,7 @@ _PIECE_BYTES = 1 << 20
 Kind = Literal[
     "missing",
     "altered",
+    "keyless",
     "foreign",
     "signature",
     "open_link",
@@ -34,6 +37,7 @@ Kind = Literal[
 ADVICE: dict[Kind, str] = {
     "missing": "restore the object from a backup of the store; the index still knows its digest",
     "altered": "restore the object from a backup of the store; keep the altered one for the inquiry",
+    "keyless": "its key is not in the key database: was an old backup of the keys, or of the index, put back?",
     "foreign": "no row names this object: an upload that was cut off after its rename, or a stranger's file",
     "signature": "the stored manifest was not signed by the enrolled key: keep everything and inquire",
     "open_link": "a predecessor has not arrived (yet): look at the agent's spool",
@@ -85,6 +89,8 @@ def _object(store: Store, name: str, size_bytes: int, sha256: str | None) -> Fin
         reader = store.open(name)
     except ObjectMissingError:
         return Finding("missing", f"{name} is in the index and not in the store")
+    except KeyGoneError as error:
+        return Finding("keyless", str(error))
     except StoreError as error:
         return Finding("altered", str(error))
     try:
@@ -97,6 +103,8 @@ def _object(store: Store, name: str, size_bytes: int, sha256: str | None) -> Fin
             digest.update(reader.pread(offset, _PIECE_BYTES))
         if digest.hexdigest() != sha256:
             return Finding("altered", f"{name} does not have the digest that was accepted")
+    except AlteredError as error:
+        return Finding("altered", str(error))
     finally:
         reader.close()
     return None

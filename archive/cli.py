@@ -17,6 +17,7 @@ from archive import asking, door, enrolment, viewing
 from archive import check as checking
 from archive import search as searching
 from archive.database import Database
+from archive.key_database import KeyDatabase
 from archive.models import Hold, Quarantine, RoomDay, Segment
 from archive.mp4.virtual import build
 from archive.streaming import read_slices
@@ -147,7 +148,9 @@ def export(room: str, from_text: str, to_text: str, ground: str, output: Path) -
     interval, why = parse_interval(from_text, to_text), door.Ground.parse(ground)
     with archive.database.reading() as session:
         room_id = searching.room_id(session, archive.configurations, room)
-        pieces = door.resolve(session, archive.configurations, room_id, interval, why, now_us())
+        pieces = door.resolve(
+            session, archive.configurations, archive.store, room_id, interval, why, now_us()
+        )
         zone = archive.timezone(session)
     clip = build(pieces, interval, exact=False)
     applied = Interval(clip.start_us, clip.end_us)
@@ -206,8 +209,10 @@ def check(*, deep: bool, as_json: bool) -> None:
 
 @click.command()
 def migrate() -> None:
-    """Bring the database to this version's schema."""
-    Database(load_settings().database).migrate()
+    """Bring the databases, of the index and of keys, to this version's schema."""
+    settings = load_settings()
+    Database(settings.database).migrate()
+    KeyDatabase(settings.keys).create()
 
 
 @click.command()

@@ -18,6 +18,7 @@ from archive.configuration import Configurations
 from archive.models import Certificate, Hold, Request, RoomDay, SampleIndex, Segment
 from archive.mp4.index import SegmentIndex
 from archive.mp4.virtual import Piece, check_length
+from archive.sealed import SealedStore
 from recorder.errors import ProtokolError
 from recorder.instants import format_instant
 from recorder.intervals import Interval
@@ -75,6 +76,7 @@ class NoFootageError(ProtokolError):
 def resolve(
     session: Session,
     configurations: Configurations,
+    store: SealedStore,
     room: str,
     interval: Interval,
     ground: Ground,
@@ -85,7 +87,7 @@ def resolve(
 
     `room` is an id; `source` defaults to the room's first camera. Past the due midnight a segment
     opens only for the purpose of a hold that covers it. Raises NoFootageError, GroundError,
-    ClipTooLongError, UnknownRoomError.
+    ClipTooLongError, UnknownRoomError, StoreError for a sample index that cannot be opened.
     """
     configuration = configurations.last_known(session, room)
     cameras = configuration.room.cameras
@@ -109,7 +111,7 @@ def resolve(
     for row in rows:
         index = session.get(SampleIndex, row.id)
         if index is not None:
-            sample_index = SegmentIndex.from_bytes(index.encoded)
+            sample_index = SegmentIndex.from_bytes(store.index(row.object_name, index.encoded))
             pieces.append(Piece(row.object_name, sample_index, row.start_us, row.end_us, row.run))
     if not pieces:
         raise _explain(session, configurations, room, interval, refused_day, now_us)

@@ -29,7 +29,8 @@ from archive.models import (
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import read_index
 from archive.search import MAX_GAP_US
-from archive.store import ObjectWriter, object_name
+from archive.sealed import SealedWriter
+from archive.store import object_name
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.instants import US_PER_MINUTE, format_instant, local_date
@@ -186,7 +187,7 @@ class Upload:
         self._media_sha, self._file_sha = hashlib.sha256(), hashlib.sha256()
         self._tail = bytearray()
         self._received = 0
-        self._writer: ObjectWriter | None = None
+        self._writer: SealedWriter | None = None
         if self.expects_bytes or refusal is not None:
             self._writer = archive.store.writer(self._name())
 
@@ -246,11 +247,12 @@ class Upload:
         except Mp4Error as error:
             return self._quarantine(f"unreadable media: {error}", now_us)
         name = self._name()
+        sealed_index = writer.seal_index(index.to_bytes())
         writer.commit()
         with self._archive.database.transaction() as session:
             refused = self._look_again(session, signed, now_us)
             if refused is None:
-                self._insert_segment(session, signed, manifest, index.to_bytes(), name, now_us)
+                self._insert_segment(session, signed, manifest, sealed_index, name, now_us)
             # Taken in before and purged since: the row is gone, and this object must go too.
             stands = session.get(Segment, manifest.segment_id) is not None
         if refused is not None and refused.outcome == "quarantined":
@@ -281,7 +283,7 @@ class Upload:
         session: Session,
         signed: SignedManifest,
         manifest: SegmentManifest,
-        sample_index: bytes,
+        sealed_index: bytes,
         name: str,
         now_us: int,
     ) -> None:
@@ -317,7 +319,7 @@ class Upload:
         )
         session.flush()
         session.add(SegmentManifestRow(segment_id=manifest.segment_id, encoded=signed.encoded))
-        session.add(SampleIndex(segment_id=manifest.segment_id, encoded=sample_index))
+        session.add(SampleIndex(segment_id=manifest.segment_id, encoded=sealed_index))
         self._link(session, signed, "segment_accepted", f"segment:{manifest.segment_id}", now_us)
 
     def _accept_gap(self, signed: SignedManifest, manifest: GapManifest, now_us: int) -> Answer:

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from archive.configuration import Configurations, is_in_force, is_settled, read_live_file, seed_live_file
 from archive.database import Database
-from archive.keys import load_or_make_server_key
-from archive.models import ArchiveMark, RoomsVersion
+from archive.server_key import load_or_make_server_key
+from archive.models import ArchiveMark, RoomsVersion, Segment
+from archive.opening_keys import open_keys
 from archive.sealed import SealedStore
 from archive.store import open_raw_store
 from recorder.errors import ConfigurationError
@@ -36,8 +37,8 @@ class Archive:
     def open(cls, settings: Settings, *, migrate: bool = False) -> Archive:
         """Opens the archive that the settings name, reading the live rooms file when it has changed.
 
-        With `migrate`, brings the schema up to date first; else raises DatabaseError where it is not.
-        Raises ConfigurationError, StoreError, RoomsFileError (only where no version is in force yet).
+        With `migrate`, brings the schemas up to date first; else raises DatabaseError where they are not.
+        Raises ConfigurationError (a missing or wrong master key among others), StoreError, RoomsFileError (only where no version is in force yet).
         """
         database = Database(settings.database)
         if migrate:
@@ -45,7 +46,12 @@ class Archive:
         else:
             database.require_current_schema()
         server_key = load_or_make_server_key(settings.server_key_file)
-        store = SealedStore(open_raw_store(settings.store))
+        with database.reading() as session:
+            mark = session.get(ArchiveMark, _KIND)
+            has_footage = session.scalar(select(Segment.id).limit(1)) is not None
+        demo = settings.demo if mark is None else mark.value == "demo"
+        keys = open_keys(settings, demo=demo, has_footage=has_footage, create=migrate)
+        store = SealedStore(open_raw_store(settings.store), keys)
         archive = cls(settings, database, store, Configurations(server_key), server_key)
         archive._mark_kind()
         with database.reading() as session:
@@ -104,4 +110,5 @@ class Archive:
         return self.configurations.current(session)[1].council.timezone
 
     def close(self) -> None:
+        self.store.keys.close()
         self.database.dispose()

@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     rooms_file: Path | None = Field(None, description="the live rooms file; default: DATA_DIR/rooms.yaml")
     server_url: _Url = Field("http://127.0.0.1:8000", description="where agents find the council server")
     public_url: _Url = Field("http://127.0.0.1:8000", description="what residents see in links and QR codes")
-    master_key_file: Path | None = Field(None, description="wraps room-day keys; never in a database")
+    master_key_file: Path | None = Field(
+        None, description="wraps all keys of footage; a demo makes its own in DATA_DIR"
+    )
     agent_key_file: Path | None = Field(None, description="the room's key and token, made by `agent enroll`")
     agent_spool_dir: Path | None = Field(None, description="default: DATA_DIR/spool/ROOM")
     camera_secrets_dir: Path | None = Field(
@@ -90,6 +92,10 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir / 'archive.sqlite'}"
+
+    @property
+    def keys(self) -> str:
+        return self.keys_url or f"sqlite:///{self.data_dir / 'keys.sqlite'}"
 
     @property
     def store(self) -> str:

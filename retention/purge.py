@@ -1,8 +1,9 @@
 """Purge: irreversible destruction of due room-days, safe to be killed between any two steps.
 
-Per due room-day, one transaction replaces rows by a tombstone; only then objects are unlinked, and
-only then the certificate is signed. What a killed run left behind (garbage rows, tombstones without
-a certificate) is itself the list of what the next run has to finish.
+Per due room-day, one transaction gives each held object a key of its own and replaces the other rows by a
+tombstone; only then the day's key is destroyed, then objects are unlinked, and only then the certificate is
+signed. What a killed run left behind (keys of purged days, garbage rows, tombstones without a certificate) is
+itself the list of what the next run has to finish.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from archive.system import Archive
 from recorder import instants
 from recorder.errors import ProtokolError
 from recorder.logging import get_logger
-from retention import certificate, clock, facts, policy, strays, tombstone
+from retention import certificate, clock, facts, policy, shred, strays, tombstone
 from retention.clock import Clock
 from retention.errors import ConfirmationError, PurgeError
 
@@ -28,8 +29,10 @@ from retention.errors import ConfirmationError, PurgeError
 Fault = Callable[[str], None]
 STEPS = (
     "locked",  # inside the day's transaction, nothing written
+    "retained",  # held objects have keys of their own, besides the day's
     "written",  # rows replaced, not committed
     "committed",  # day purged, its objects still there
+    "shredded",  # the day's key is gone: what is destroyed can be read nowhere, backups included
     "unlinked",  # objects gone, garbage rows still there
     "swept",  # garbage rows gone, no certificate
     "signed",  # certificate written, not committed
@@ -166,6 +169,8 @@ def _purge_day(
         again = policy.decide(known, facts.holds_of(session, room), told.now_us)
         if not again.acts:
             return None
+        shred.retain(session, archive, again)
+        fault("retained")
         row = tombstone.bury(
             session, day, again, plan_sha256=plan_sha256, clock=told.kind, now_us=told.now_us
         )
@@ -202,23 +207,34 @@ def _finish(
     *,
     day: tuple[str, str] | None = None,
 ) -> None:
-    """Unlink garbage, drop its rows, certify: of one room-day, or whatever any run left.
+    """Destroy keys, unlink garbage, drop its rows, certify: of one room-day, or whatever any run left.
 
-    Each step is idempotent.
+    Each step is idempotent. No day whose key could not be destroyed is certified.
     """
-    pending = select(Tombstone.id).where(Tombstone.certificate_id.is_(None)).order_by(Tombstone.id)
+    pending = (
+        select(Tombstone.id, Tombstone.room, Tombstone.date)
+        .where(Tombstone.certificate_id.is_(None))
+        .order_by(Tombstone.id)
+    )
     garbage = select(Garbage.room, Garbage.date).distinct()
     if day is not None:
         pending = pending.where(Tombstone.room == day[0], Tombstone.date == day[1])
         garbage = garbage.where(Garbage.room == day[0], Garbage.date == day[1])
     with archive.database.reading() as session:
         # Tombstones before garbage: the garbage of each tombstone seen here is seen too.
-        tombstones = list(session.scalars(pending))
-        days = [(room, date) for room, date in session.execute(garbage)]
-    for room, date in days:
+        tombstones = [(number, (room, date)) for number, room, date in session.execute(pending)]
+        littered = {(room, date) for room, date in session.execute(garbage)}
+    keyless = set()
+    for room, date in sorted({each for _, each in tombstones} | littered | _keyed(archive, report, day)):
         with _isolated(report, f"{room} {date}"):
-            _unlink(archive, room, date, fault)
-    for tombstone_id in tombstones:
+            if shred.destroy(archive, room, date, told.now_us):
+                fault("shredded")
+            keyless.add((room, date))
+            if (room, date) in littered:
+                _unlink(archive, room, date, fault)
+    for tombstone_id, of_day in tombstones:
+        if of_day not in keyless:
+            continue
         with _isolated(report, f"tombstone {tombstone_id}"):
             with archive.database.transaction() as session:
                 number = certificate.issue(session, archive, tombstone_id, actor=actor, now_us=told.now_us)
@@ -226,6 +242,15 @@ def _finish(
             if number is not None:
                 report.certificates.append(number)
                 fault("certified")
+
+
+def _keyed(archive: Archive, report: Report, day: tuple[str, str] | None) -> set[tuple[str, str]]:
+    """Purged room-days of which keys are left: of a run that was killed, or of a backup that was put back."""
+    found: set[tuple[str, str]] = set()
+    if day is None:
+        with _isolated(report, "keys of purged days"):
+            found = shred.left(archive)
+    return found
 
 
 def _unlink(archive: Archive, room: str, date: str, fault: Fault) -> None:

@@ -74,6 +74,7 @@ def find(archive: Archive, opening: Opening, now_us: int, source: str | None = N
         pieces = door.resolve(
             session,
             archive.configurations,
+            archive.store,
             opening.room_id,
             opening.interval,
             opening.ground,

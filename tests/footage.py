@@ -20,6 +20,7 @@ from uuid6 import uuid7
 
 from archive.enrolment import enroll
 from archive.ingest import Answer, Ingest
+from archive.master_key import make_master_key
 from archive.system import Archive
 from recorder.keyfile import AgentKey
 from recorder.manifest import (
@@ -83,9 +84,12 @@ def media(seconds: int = 2) -> bytes:
 
 
 def make_archive(directory: Path, **settings: Any) -> Archive:
-    """A fresh demo archive in a directory, with the rooms of ROOMS in force."""
+    """A fresh demo archive in a directory, with the rooms of ROOMS in force; `demo=False`: with a master key."""
     (directory / "rooms.yaml").write_text(ROOMS, "utf-8")
-    defaults = {"data_dir": directory, "demo": True, "secure_cookies": False}
+    defaults: dict[str, Any] = {"data_dir": directory, "demo": True, "secure_cookies": False}
+    if not settings.get("demo", True):
+        defaults["master_key_file"] = directory / "master.key"
+        make_master_key(defaults["master_key_file"])
     return Archive.open(Settings(**{**defaults, **settings}), migrate=True)
 
 

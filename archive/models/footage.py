@@ -71,6 +71,8 @@ class SegmentManifestRow(Base):
 
 
 class SampleIndex(Base):
+    """`encoded` is sealed under its object's own key (archive.cipher): `SealedStore.index` opens it."""
+
     __tablename__ = "sample_index"
     segment_id: Mapped[str] = mapped_column(ForeignKey("segment.id", ondelete="CASCADE"), primary_key=True)
     encoded: Mapped[bytes] = mapped_column(LargeBinary)

@@ -33,7 +33,9 @@ class DyingStore(LocalStore):
 def main(directory: str, now_us: str, step: str) -> None:
     archive = Archive.open(Settings(data_dir=Path(directory), demo=True))
     if step == "half_unlinked":
-        archive = dataclasses.replace(archive, store=SealedStore(DyingStore(archive.store.raw.root)))
+        archive = dataclasses.replace(
+            archive, store=SealedStore(DyingStore(archive.store.raw.root), archive.store.keys)
+        )
     confirm = purge.plan(archive, int(now_us)).digest
     purge.run(
         archive,

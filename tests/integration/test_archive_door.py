@@ -32,7 +32,7 @@ def agent(archive):
 
 def opened(archive, interval, now_us=NOW, ground=AUDIT):
     with archive.database.reading() as session:
-        return resolve(session, archive.configurations, "108", interval, ground, now_us)
+        return resolve(session, archive.configurations, archive.store, "108", interval, ground, now_us)
 
 
 def refused(archive, interval, now_us=NOW, ground=AUDIT) -> str:

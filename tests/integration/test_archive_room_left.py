@@ -67,11 +67,15 @@ def test_its_footage_still_opens(archive, agent):
     leave(archive)
     interval = Interval(START, START + 2 * SECOND)
     with archive.database.reading() as session:
-        found = door.resolve(session, archive.configurations, "108", interval, door.Ground("audit"), NOW)
+        found = door.resolve(
+            session, archive.configurations, archive.store, "108", interval, door.Ground("audit"), NOW
+        )
         assert len(found) == 1
         later = Interval(START + 10 * SECOND, START + 12 * SECOND)
         with pytest.raises(door.NoFootageError):
-            door.resolve(session, archive.configurations, "108", later, door.Ground("audit"), NOW)
+            door.resolve(
+                session, archive.configurations, archive.store, "108", later, door.Ground("audit"), NOW
+            )
 
 
 def test_what_its_agent_has_spooled_is_taken_in_also_for_days_nobody_knew(archive, agent):

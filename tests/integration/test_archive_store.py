@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from archive.key_database import KeyDatabase
+from archive.keys import Keys
 from archive.local_store import LocalStore
+from archive.master_key import MasterKey
 from archive.sealed import SealedStore
 from archive.store import ObjectMissingError, StoreError, StoreFullError, open_raw_store
 
@@ -16,9 +19,18 @@ def raw(tmp_path):
     return LocalStore(tmp_path / "footage")
 
 
+@pytest.fixture
+def keys(tmp_path):
+    database = KeyDatabase(f"sqlite:///{tmp_path / 'keys.sqlite'}")
+    database.create()
+    keys = Keys(database, MasterKey(b"m" * 32))
+    yield keys
+    keys.close()
+
+
 @pytest.fixture(params=["raw", "sealed"])
-def store(request, raw):
-    return raw if request.param == "raw" else SealedStore(raw)
+def store(request, raw, keys):
+    return raw if request.param == "raw" else SealedStore(raw, keys)
 
 
 def put(store, name, *pieces):
@@ -78,12 +90,12 @@ def test_a_name_that_is_no_object_name_is_refused(store, name):
         store.open(name)
 
 
-def test_a_foreign_file_is_refused_by_its_header(raw):
+def test_a_foreign_file_is_refused_by_its_header(raw, keys):
     path = raw.root / NAME
     path.parent.mkdir(parents=True)
     path.write_bytes(b"\0" * 100)
     with pytest.raises(StoreError, match="header"):
-        SealedStore(raw).open(NAME)
+        SealedStore(raw, keys).open(NAME)
 
 
 def test_a_full_disk_is_told_apart_and_leaves_nothing(tiny_disk):

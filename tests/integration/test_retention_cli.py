@@ -114,6 +114,7 @@ def test_a_hold_of_a_gone_day_says_why(directory):
 def test_a_council_refuses_a_stated_time(tmp_path, monkeypatch):
     make_archive(tmp_path, demo=False).close()
     monkeypatch.setenv("PROTOKOL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PROTOKOL_MASTER_KEY_FILE", str(tmp_path / "master.key"))
     for command in ("plan", "run"):
         assert isinstance(protokol("retention", command, "--now", DUE).exception, ClockError)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from sqlalchemy import select
 
 from archive import custody
 from archive.check import check
+from archive.keys import KeyGoneError
 from archive.models import CustodyEvent, RoomDay, Segment, Tombstone
+from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us
 from recorder.intervals import Interval
 from retention import certificate, holds, purge
@@ -28,14 +31,24 @@ HELD_US = MIDNIGHT + 600 * US_PER_MINUTE
 # Three objects are due and unheld, one is held.
 LEFT_BEHIND = {
     "locked": ("open", 4, 0),
+    "retained": ("open", 4, 0),
     "written": ("open", 4, 0),
     "committed": ("purged", 4, 0),
+    "shredded": ("purged", 4, 0),
     "half_unlinked": ("purged", 2, 0),
     "unlinked": ("purged", 1, 0),
     "swept": ("purged", 1, 0),
     "signed": ("purged", 1, 0),
     "certified": ("purged", 1, 1),
 }
+
+
+def opens(archive, name):
+    try:
+        archive.store.open(name).close()
+    except KeyGoneError:
+        return False
+    return True
 
 
 def test_every_step_is_killed_at():
@@ -71,11 +84,20 @@ def test_a_killed_purge_is_finished_by_the_next_run(tmp_path, step):
     left = (state, len(list(archive.store.names())), sum(number is not None for number in certified))
     assert left == LEFT_BEHIND[step]
 
+    # What the day's key opened is gone from "shredded" on; the held segment never is.
+    # Asked anew, as this process may still know the key for `archive.keys.CACHE_S`.
+    with closing(Archive.open(archive.settings)) as anew:
+        readable = {name for name in anew.store.names() if opens(anew, name)}
+    gone = step in list(LEFT_BEHIND)[list(LEFT_BEHIND).index("shredded") :]
+    assert readable == ({held_name} if gone else set(archive.store.names()))
+
     report = purge.run(archive, actor="system", now_us=DUE, confirm=purge.plan(archive, DUE).digest)
     assert report.failures == []
     assert list(archive.store.names()) == [held_name]
     assert (archive.store.raw.root / held_name).read_bytes() == footage
     assert list(check(archive, deep=True)) == []
+    assert archive.store.keys.days() == {("108", "2026-11-20")}
+    assert opens(archive, held_name)
     with archive.database.reading() as session:
         assert list(session.scalars(select(Segment.id))) == [held]
         assert list(session.scalars(select(Tombstone.certificate_id))) == [1]

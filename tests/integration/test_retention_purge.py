@@ -308,7 +308,9 @@ class BrokenStore(LocalStore):
 def test_one_days_failure_does_not_stop_the_others_and_is_finished_later(archive, agent):
     agent.record(at(20))
     agent.record(at(21))
-    broken = dataclasses.replace(archive, store=SealedStore(BrokenStore(archive.store.raw.root)))
+    broken = dataclasses.replace(
+        archive, store=SealedStore(BrokenStore(archive.store.raw.root), archive.store.keys)
+    )
     report = run(broken, DUE + 24 * HOUR)
     assert any("Input/output error" in line for line in report.failures)
     assert [row.date for row in rows(archive, Certificate)] == ["2026-11-21"]

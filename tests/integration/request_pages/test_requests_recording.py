@@ -23,7 +23,7 @@ def exact_etag(archive, number: str) -> str:
     interval = Interval(at(10, 30, 2), at(10, 30, 8))
     with archive.database.reading() as session:
         ground = Ground("request", number)
-        pieces = door.resolve(session, archive.configurations, "108", interval, ground, NOW)
+        pieces = door.resolve(session, archive.configurations, archive.store, "108", interval, ground, NOW)
     return build(pieces, interval, exact=True).etag
 
 

@@ -40,4 +40,4 @@ def approve(desk, number, interval=MINE, room="108", now_us=NOW):
 
 def opens(archive, interval, ground, now_us, room="108"):
     with archive.database.reading() as session:
-        return door.resolve(session, archive.configurations, room, interval, ground, now_us)
+        return door.resolve(session, archive.configurations, archive.store, room, interval, ground, now_us)

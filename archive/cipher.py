@@ -1,0 +1,246 @@
+"""The cipher of objects and of sample indexes. Pure: bytes and keys in, bytes out.
+
+A sealed object is a header of HEADER_BYTES, then chunks in the STREAM construction: CHUNK_BYTES of payload
+each (the last one fewer, or none), under AES-256-GCM, each followed by its tag. A chunk's nonce is the
+object's prefix, the chunk's number and whether it is the last; the header is its associated data. Hence a
+chunk that is cut off, moved, doubled or added is refused as one that was altered is, and any chunk can be
+opened alone.
+
+    room-day key ─ HKDF(salt of the object; room, date) → object secret ─┬ HKDF → footage key, nonce prefix
+                                                                         ├ HKDF → key of the header's tag
+                                                                         └ HKDF → key of the sample index
+
+The salt is random for each object *written*: no retry and no twin ever meets the same key and nonce. An
+object secret opens that object and its sample index, nothing else of the day.
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from recorder.errors import ProtokolError
+
+KEY_BYTES = 32
+SALT_BYTES = 32
+TAG_BYTES = 16
+CHUNK_BYTES = 64 * 1024
+SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES
+
+MAGIC = b"PROTOKOL"
+VERSION = 1
+# Cipher 0 was "none": such objects were written before the first release only, and are refused.
+CIPHER = 1
+# magic, version, cipher, payload bytes of a chunk, salt; then the tag over all of them.
+_HEADER = struct.Struct(f">8sHHI{SALT_BYTES}s")
+HEADER_BYTES = _HEADER.size + TAG_BYTES
+
+# prefix, number of the chunk, 1 for the last one: the 12 bytes of GCM. 2^32 chunks are 256 TiB.
+_NONCE = struct.Struct(">7sIB")
+_PREFIX_BYTES = 7
+
+_INDEX_FORMAT = b"PSIE\x01"
+INDEX_HEADER_BYTES = len(_INDEX_FORMAT) + SALT_BYTES
+
+Pread = Callable[[int, int], bytes]
+
+
+class CipherError(ProtokolError):
+    """What was read is not what was sealed: altered, cut, extended, or sealed under another key."""
+
+
+def object_secret(day_key: bytes, salt: bytes, room: str, date: str) -> bytes:
+    """What opens one object of a room-day, and its sample index; KEY_BYTES."""
+    info = f"protokol object v1|{room}|{date}".encode()
+    return HKDF(SHA256(), KEY_BYTES, salt, info).derive(day_key)
+
+
+def _derive(secret: bytes, purpose: str, length: int) -> bytes:
+    return HKDF(SHA256(), length, None, f"protokol {purpose} v1".encode()).derive(secret)
+
+
+def make_header(secret: bytes, salt: bytes) -> bytes:
+    body = _HEADER.pack(MAGIC, VERSION, CIPHER, CHUNK_BYTES, salt)
+    return body + _header_tag(secret, body)
+
+
+def salt_of(header: bytes) -> bytes:
+    """The salt that a header names. Nothing is believed yet: ObjectCipher checks the tag. Raises CipherError."""
+    if len(header) != HEADER_BYTES:
+        raise CipherError("bears no header: it is shorter than one")
+    magic, version, cipher, chunk_bytes, salt = _HEADER.unpack_from(header)
+    if magic != MAGIC:
+        raise CipherError("bears no header of an object of this archive")
+    if (version, cipher, chunk_bytes) != (VERSION, CIPHER, CHUNK_BYTES):
+        raise CipherError(
+            f"bears a header that this version does not read: version {version}, cipher {cipher}"
+        )
+    return bytes(salt)
+
+
+def _header_tag(secret: bytes, body: bytes) -> bytes:
+    return hmac.digest(_derive(secret, "header", KEY_BYTES), body, "sha256")[:TAG_BYTES]
+
+
+def payload_bytes(sealed_bytes: int) -> int:
+    """Of an object of `sealed_bytes`, header included. Raises CipherError for a size that none has."""
+    body = sealed_bytes - HEADER_BYTES
+    whole, rest = divmod(body, SEALED_CHUNK_BYTES)
+    # The last chunk is empty in an empty object only.
+    if body < TAG_BYTES or 0 < rest < TAG_BYTES or (rest == TAG_BYTES and whole > 0):
+        raise CipherError("was cut off or extended: no object has that size")
+    return body - TAG_BYTES * (whole + (rest > 0))
+
+
+class ObjectCipher:
+    """Chunks of one object. Safe to share between threads."""
+
+    def __init__(self, secret: bytes, header: bytes) -> None:
+        """Raises CipherError for a header that was not made with this secret."""
+        salt_of(header)
+        if not hmac.compare_digest(header[_HEADER.size :], _header_tag(secret, header[: _HEADER.size])):
+            raise CipherError("bears a header that was altered, or was sealed under another key")
+        material = _derive(secret, "footage", KEY_BYTES + _PREFIX_BYTES)
+        self._gcm = AESGCM(material[:KEY_BYTES])
+        self._prefix = material[KEY_BYTES:]
+        self._header = header
+
+    def seal(self, number: int, data: bytes | memoryview, *, last: bool) -> bytes:
+        return self._gcm.encrypt(_NONCE.pack(self._prefix, number, last), data, self._header)
+
+    def unseal(self, number: int, sealed: bytes | memoryview, *, last: bool) -> bytes:
+        """Raises CipherError."""
+        try:
+            return self._gcm.decrypt(_NONCE.pack(self._prefix, number, last), sealed, self._header)
+        except InvalidTag as error:
+            raise CipherError(f"was altered: chunk {number} is not what was sealed") from error
+
+
+class ChunkSealer:
+    """Payload in pieces of any size, sealed chunks out."""
+
+    def __init__(self, cipher: ObjectCipher) -> None:
+        self._cipher = cipher
+        self.sealed_chunks = 0
+        # More than nothing once something was written: a full chunk waits, because it may be the last.
+        self.pending = bytearray()
+
+    def write(self, data: bytes) -> Iterator[bytes]:
+        """The chunks that are complete and not the last. Must be exhausted before the next call."""
+        view = memoryview(data)
+        if self.pending:
+            room = CHUNK_BYTES - len(self.pending)
+            self.pending += view[:room]
+            view = view[room:]
+            if not view:
+                return
+            yield self._seal(self.pending)
+            self.pending = bytearray()
+        while len(view) > CHUNK_BYTES:
+            yield self._seal(view[:CHUNK_BYTES])
+            view = view[CHUNK_BYTES:]
+        self.pending += view
+
+    def finish(self) -> bytes:
+        """The last chunk; there is always one."""
+        return self._seal(self.pending, last=True)
+
+    def _seal(self, data: bytearray | memoryview, *, last: bool = False) -> bytes:
+        sealed = self._cipher.seal(self.sealed_chunks, memoryview(data), last=last)
+        self.sealed_chunks += 1
+        return sealed
+
+
+class ChunkReader:
+    """The payload of one object, by offset; keeps the chunks that were opened last. One thread at a time."""
+
+    # Reads run forward and seldom look back further than a chunk.
+    _KEPT = 2
+
+    def __init__(self, cipher: ObjectCipher, pread: Pread, chunks: int | None) -> None:
+        """`pread` reads the sealed object, header included. `chunks`: how many there are, the last one
+        included; None while the object is being written, when every chunk asked for is whole and not the last.
+        """
+        self._cipher, self._pread, self._chunks = cipher, pread, chunks
+        self._opened: OrderedDict[int, bytes] = OrderedDict()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`, all of them inside the payload; none for a length below 1.
+
+        Raises CipherError, and what `pread` does.
+        """
+        if length <= 0:
+            return b""
+        first, last = offset // CHUNK_BYTES, (offset + length - 1) // CHUNK_BYTES
+        if first == last:
+            start = offset - first * CHUNK_BYTES
+            return self.chunk(first)[start : start + length]
+        joined = b"".join(self._run(first, last))
+        start = offset - first * CHUNK_BYTES
+        return joined[start : start + length]
+
+    def chunk(self, number: int) -> bytes:
+        """One chunk whole. Raises CipherError."""
+        known = self._opened.get(number)
+        if known is not None:
+            self._opened.move_to_end(number)
+            return known
+        return self._open(number, self._pread(_place(number), SEALED_CHUNK_BYTES))
+
+    def _run(self, first: int, last: int) -> Iterator[bytes]:
+        """Neighbouring chunks by one read of the store, less those that are open already."""
+        while first <= last and first in self._opened:
+            yield self._opened[first]
+            first += 1
+        if first > last:
+            return
+        sealed = memoryview(self._pread(_place(first), (last - first + 1) * SEALED_CHUNK_BYTES))
+        for number in range(first, last + 1):
+            start = (number - first) * SEALED_CHUNK_BYTES
+            yield self._open(number, sealed[start : start + SEALED_CHUNK_BYTES])
+
+    def _open(self, number: int, sealed: bytes | memoryview) -> bytes:
+        plain = self._cipher.unseal(number, sealed, last=self._chunks == number + 1)
+        self._opened[number] = plain
+        if len(self._opened) > self._KEPT:
+            self._opened.popitem(last=False)
+        return plain
+
+
+def _place(number: int) -> int:
+    """Where a chunk begins in the sealed object."""
+    return HEADER_BYTES + number * SEALED_CHUNK_BYTES
+
+
+def seal_index(secret: bytes, salt: bytes, plain: bytes) -> bytes:
+    """A sample index under its object's secret, bearing the salt by which the secret is found.
+
+    AES-SIV: the same index of the same object is the same bytes however often it is sealed, and two
+    different ones under one key betray nothing but that they differ.
+    """
+    header = _INDEX_FORMAT + salt
+    return header + AESSIV(_derive(secret, "sample index", 2 * KEY_BYTES)).encrypt(plain, [header])
+
+
+def salt_of_index(sealed: bytes) -> bytes:
+    """Raises CipherError for what `seal_index` did not make."""
+    if len(sealed) < INDEX_HEADER_BYTES + TAG_BYTES or not sealed.startswith(_INDEX_FORMAT):
+        raise CipherError("not a sealed sample index of a known version; rebuild it from the segment")
+    return sealed[len(_INDEX_FORMAT) : INDEX_HEADER_BYTES]
+
+
+def unseal_index(secret: bytes, sealed: bytes) -> bytes:
+    """Raises CipherError."""
+    salt_of_index(sealed)
+    header, body = sealed[:INDEX_HEADER_BYTES], sealed[INDEX_HEADER_BYTES:]
+    try:
+        return AESSIV(_derive(secret, "sample index", 2 * KEY_BYTES)).decrypt(body, [header])
+    except InvalidTag as error:
+        raise CipherError("the sample index was altered, or was sealed under another key") from error

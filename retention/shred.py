@@ -1,0 +1,107 @@
+"""Keys in a purge: held objects get keys of their own, then the day's key is destroyed.
+
+The order is what makes it safe to be killed anywhere: a retained key is durable before the transaction that
+lets the day go commits, the day's key is destroyed after it. A retained key too many (of a transaction that
+was rolled back) opens nothing that the day's key does not, and goes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from archive.keys import KeyGoneError
+from archive.models import Quarantine, RoomDay, SampleIndex, Segment
+from archive.sealed import AlteredError
+from archive.store import ObjectMissingError
+from archive.system import Archive
+from recorder.logging import get_logger
+from retention.facts import batches
+from retention.policy import Decision, Kind
+
+_log = get_logger()
+
+
+def retain(session: Session, archive: Archive, decision: Decision) -> None:
+    """Every object that the decision keeps has a retained key, durable on return.
+
+    The caller holds the room-day's lock. Raises StoreError where an object cannot be looked at now: then
+    the day must not go, for its key might be the only one that opens held footage.
+    """
+    archive.store.keys.retain(_secrets(session, archive, decision))
+
+
+def _secrets(session: Session, archive: Archive, decision: Decision) -> Iterator[tuple[str, bytes, bytes]]:
+    for name, sealed_index in _held(session, decision):
+        found = 0
+        # Object and index have different salts where the same segment was sent twice at once.
+        try:
+            yield (name, *archive.store.secret(name))
+            found += 1
+        except (ObjectMissingError, AlteredError, KeyGoneError) as error:
+            # KeyGoneError: the day was purged before, and what could be retained is.
+            problem = error
+        try:
+            if sealed_index is not None:
+                # With it the object is readable again, should a backup of it be put back.
+                yield (name, *archive.store.index_secret(name, sealed_index))
+                found += 1
+        except (AlteredError, KeyGoneError) as error:
+            problem = error
+        if not found:
+            _log.error("held_object_unreadable", alarm=True, object=name, error=problem)
+
+
+def _held(session: Session, decision: Decision) -> Iterator[tuple[str, bytes | None]]:
+    """Name and sealed sample index of each object that is kept."""
+    ids = {kind: [kept.item.id for kept in decision.keep if kept.item.kind is kind] for kind in Kind}
+    for batch in batches(ids[Kind.SEGMENT]):
+        statement = (
+            select(Segment.object_name, SampleIndex.encoded)
+            .outerjoin(SampleIndex, SampleIndex.segment_id == Segment.id)
+            .where(Segment.id.in_(batch))
+        )
+        for name, encoded in session.execute(statement):
+            yield name, encoded
+    for batch in batches(ids[Kind.QUARANTINE]):
+        refused = select(Quarantine.object_name).where(Quarantine.id.in_(map(int, batch)))
+        for name in session.scalars(refused):
+            yield name, None
+
+
+def destroy(archive: Archive, room: str, date: str, now_us: int) -> bool:
+    """The key of a purged room-day is gone durably on return, and the retained keys of objects that no row
+    needs any more. Idempotent; whether anything was left to destroy.
+
+    Does nothing for a room-day that is not purged: its key opens footage that may be read. Raises
+    DatabaseError.
+    """
+    with archive.database.reading() as session:
+        day = session.get(RoomDay, (room, date))
+        if day is None or day.state != "purged":
+            return False
+        # Since the purge rows of the day only became fewer: nothing that is needed is missing here.
+        needed: list[str] = []
+        for table in (Segment, Quarantine):
+            of_day = select(table.object_name).where(table.room == room, table.date == date)
+            needed += session.scalars(of_day)
+    return archive.store.keys.destroy(room, date, needed, now_us)
+
+
+def left(archive: Archive) -> set[tuple[str, str]]:
+    """Purged room-days of which any key is left; those with held footage are among them."""
+    found: set[tuple[str, str]] = set()
+    with archive.database.reading() as session:
+        for batch in _batches(archive.store.keys.days()):
+            days = select(RoomDay.room, RoomDay.date).where(
+                RoomDay.state == "purged", tuple_(RoomDay.room, RoomDay.date).in_(batch)
+            )
+            found.update((room, date) for room, date in session.execute(days))
+    return found
+
+
+def _batches(days: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    listed = sorted(days)
+    return (listed[start : start + 200] for start in range(0, len(listed), 200))
