@@ -6,7 +6,8 @@ nobody: a hold's reason, ground and author stay in its row.
 
 A record is written after the commit of what it tells about: the index is the truth, and a store that is away
 must not keep a resident from asking for a recording. `sync` writes what such a moment, or a crash, has left
-out: at the server's start and before each purge.
+out: at the server's start and before each purge. A hold that was let go in such a moment comes back with a
+rebuilt index, where a person confirms all of them before anything is destroyed.
 """
 
 from __future__ import annotations
@@ -23,12 +24,11 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from archive.models import Enrolment, Hold, RoomsVersion
-from archive.store import RECORDS, Store, StoreError
+from archive.store import RECORDS, ObjectMissingError, Store, StoreError
 from recorder.logging import get_logger
 from recorder.manifest import canonical
 
 Kind = Literal["holds", "enrolments", "rooms"]
-KINDS: tuple[Kind, ...] = ("rooms", "enrolments", "holds")
 # A rooms file of a hundred rooms is 40 KB.
 _MAX_BYTES = 4 << 20
 _log = get_logger()
@@ -60,29 +60,21 @@ class Records:
         event.listen(session, "after_commit", write, once=True)
 
     def sync(self, session: Session) -> int:
-        """Make the store's records those of the index: what is missing or older is written, and records of
-        holds that were let go are deleted; how many. Durable on return. Raises StoreError.
+        """Write what of the index is missing in the store, or older there; how many. Durable on return.
+
+        Deletes nothing: a record too many asks a person for a decision, one too few costs footage. Raises
+        StoreError.
         """
         changed = 0
-        names = set(self.names())
-        wanted: set[str] = set()
         for row in _rows(session):
-            name = _name(row)
-            wanted.add(name)
-            if name not in names or self._stored(name) != _document(row):
+            if self._stored(_name(row)) != _document(row):
                 self._put(row)
                 changed += 1
-        gone = sorted(name for name in names - wanted if _kind_of(name) == "holds")
-        self.raw.delete(gone)
-        return changed + len(gone)
+        return changed
 
     def differences(self, session: Session) -> Iterator[str]:
         """Names of records that are missing, other than the index says, or not signed by this server."""
-        names = set(self.names())
-        for row in _rows(session):
-            name = _name(row)
-            if name not in names or self._stored(name) != _document(row):
-                yield name
+        return (_name(row) for row in _rows(session) if self._stored(_name(row)) != _document(row))
 
     def names(self) -> Iterator[str]:
         return (name for name in self.raw.names() if name.startswith(f"{RECORDS}/"))
@@ -107,7 +99,7 @@ class Records:
     def _stored(self, name: str) -> dict[str, Any] | None:
         try:
             return self._read(name)
-        except RecordError:
+        except (RecordError, ObjectMissingError):
             return None
 
     def _read(self, name: str) -> dict[str, Any]:
