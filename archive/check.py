@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from archive import account, custody_check, enrolment
 from archive.keys import KeyGoneError
-from archive.models import ChainLink, Enrolment, Garbage, Quarantine, Segment, SegmentManifestRow
+from archive.models import ChainLink, Enrolment, Gap, Garbage, Quarantine, Segment, SegmentManifestRow
 from archive.sealed import AlteredError
 from archive.store import ObjectMissingError, ObjectReader, Store, StoreError
 from archive.system import Archive
@@ -26,12 +26,14 @@ Kind = Literal[
     "missing",
     "altered",
     "keyless",
+    "doubled",
     "foreign",
     "signature",
     "open_link",
     "broken_link",
     "uncovered",
     "garbage",
+    "record",
     custody_check.Kind,
 ]
 
@@ -39,12 +41,14 @@ ADVICE: dict[str, str] = {
     "missing": "restore the object from a backup of the store; the index still knows its digest",
     "altered": "restore the object from a backup of the store; keep the altered one for the inquiry",
     "keyless": "its key is not in the key database: was a backup of the keys or of the index put back?",
+    "doubled": "the same place on the chain twice: compare the two, and keep both for the inquiry",
     "foreign": "no row names this object: an upload that was cut off after its rename, or a stranger's file",
     "signature": "the stored manifest was not signed by the enrolled key: keep everything and inquire",
     "open_link": "a predecessor has not arrived (yet): look at the agent's spool",
     "broken_link": "a manifest does not follow its predecessor: the chain was forked or edited, inquire",
     "uncovered": "neither footage nor a signed gap: look for open links, quarantine, a lost spool",
     "garbage": "a purge was interrupted: `protokol retention run` finishes it",
+    "record": "a rebuilt index would not know it; the server writes it at its start and before a purge",
     **custody_check.ADVICE,
 }
 
@@ -65,6 +69,8 @@ def check(archive: Archive, *, deep: bool = False) -> Iterator[Finding]:
         yield from _account(session, archive)
         for row in session.scalars(select(Garbage).order_by(Garbage.object_name)):
             yield Finding("garbage", f"{row.object_name} is destroyed but not unlinked yet")
+        for name in archive.records.differences(session):
+            yield Finding("record", f"{name} is missing, older than the index, or not signed by this server")
     yield from custody_findings(archive)
 
 
@@ -91,6 +97,13 @@ def _objects(session: Session, store: Store, *, deep: bool) -> Iterator[Finding]
             finding = _object(store, name, size_bytes, sha256 if deep else None)
             if finding:
                 yield finding
+    gaps = select(Gap.object_name, Gap.encoded).where(Gap.object_name.is_not(None))
+    for gap_name, encoded in session.execute(gaps.execution_options(yield_per=1000)):
+        name = str(gap_name)
+        known.add(name)
+        finding = _object(store, name, len(encoded), hashlib.sha256(encoded).hexdigest() if deep else None)
+        if finding:
+            yield finding
     known.update(session.scalars(select(Garbage.object_name)))
     for name in store.names():
         if name not in known:

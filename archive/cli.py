@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy import func, select
 
 from archive import asking, door, enrolment, viewing
 from archive import check as checking
+from archive import reindex as rebuilding
 from archive import search as searching
 from archive.database import Database
 from archive.key_database import KeyDatabase
@@ -207,13 +209,17 @@ def check(*, deep: bool, custody: bool, witnesses: tuple[Path, ...], as_json: bo
             json.dumps([{"kind": f.kind, "what": f.what} for f in findings], ensure_ascii=False, indent=1)
         )
     else:
-        for finding in findings:
-            click.echo(f"{finding.kind}: {finding.what}")
-        for kind in dict.fromkeys(f.kind for f in findings):
-            click.echo(f"{kind}: {checking.ADVICE[kind]}", err=True)
+        _tell(findings)
         if not findings:
             click.echo("clean", err=True)
     sys.exit(1 if findings else 0)
+
+
+def _tell(findings: Sequence[checking.Finding]) -> None:
+    for finding in findings:
+        click.echo(f"{finding.kind}: {finding.what}")
+    for kind in dict.fromkeys(f.kind for f in findings):
+        click.echo(f"{kind}: {checking.ADVICE[kind]}", err=True)
 
 
 @click.command()
@@ -222,6 +228,26 @@ def migrate() -> None:
     settings = load_settings()
     Database(settings.database).migrate()
     KeyDatabase(settings.keys).create()
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True)
+def reindex(*, as_json: bool) -> None:
+    """Rebuild the index, in an empty database, from objects and keys. Exit code 1 with findings.
+
+    Purge stays frozen until `protokol hold confirm`.
+    """
+    archive = Archive.open(load_settings(), migrate=True, rebuild=True)
+    report = rebuilding.reindex(archive, actor(), now_us())
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False, indent=1))
+    else:
+        for name, value in dataclasses.asdict(report).items():
+            if name != "findings":
+                click.echo(f"{name}: {value}")
+        _tell(report.findings)
+    click.echo("purge is frozen until the holds are confirmed: protokol hold confirm", err=True)
+    sys.exit(1 if report.findings else 0)
 
 
 @click.command()

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from archive import custody
 from archive.models import RoomDay, RoomsVersion
+from archive.records import Records
 from recorder.errors import ConfigurationError
 from recorder.hours_notation import CLOSED
 from recorder.instants import US_PER_SECOND, local_date, parse_date
@@ -37,8 +38,8 @@ _CLOSED_DAYS = 450
 class Configurations:
     """Versions of the rooms file, parsed once each. Safe to share between threads."""
 
-    def __init__(self, server_key: Ed25519PrivateKey) -> None:
-        self._server_key = server_key
+    def __init__(self, server_key: Ed25519PrivateKey, records: Records) -> None:
+        self._server_key, self._records = server_key, records
         self._parsed: dict[int, RoomsFile] = {}
 
     def current(self, session: Session) -> tuple[int, RoomsFile]:
@@ -129,6 +130,7 @@ class Configurations:
         row = RoomsVersion(text=text, sha256=sha256, author=author, created_us=now_us)
         session.add(row)
         session.flush()
+        self._records.keep(session, row)
         self._refreeze(session, rooms, row.version, now_us)
         custody.append(
             session,

@@ -33,15 +33,15 @@ def enroll(archive: Archive, room_name: str, actor: str, now_us: int) -> AgentKe
     with archive.database.transaction() as session:
         _, rooms = archive.configurations.current(session)
         room = rooms.room(room_name)
-        session.add(
-            Enrolment(
-                id=enrolment,
-                room=room.id,
-                public_key=private_key.public_key().public_bytes_raw(),
-                token_sha256=_digest(token),
-                created_us=now_us,
-            )
+        row = Enrolment(
+            id=enrolment,
+            room=room.id,
+            public_key=private_key.public_key().public_bytes_raw(),
+            token_sha256=_digest(token),
+            created_us=now_us,
         )
+        session.add(row)
+        archive.records.keep(session, row)
         configuration = archive.configurations.signed(session, room.id, now_us)
         custody.append(
             session,

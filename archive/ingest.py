@@ -17,15 +17,13 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive import custody, enrolment, quarantine, room_days
+from archive import custody, enrolment, quarantine, room_days, rows
 from archive.models import (
     ChainLink,
     Enrolment,
     Gap,
     RoomDay,
-    SampleIndex,
     Segment,
-    SegmentManifestRow,
 )
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import read_index
@@ -39,7 +37,6 @@ from recorder.errors import ConfigurationError, ProtokolError
 from recorder.instants import US_PER_MINUTE, format_instant, local_date
 from recorder.intervals import subtract
 from recorder.manifest import (
-    MAX_SEGMENT_US,
     GapManifest,
     ManifestError,
     SegmentManifest,
@@ -229,9 +226,8 @@ class Upload:
         return self._expected_bytes > 0
 
     def _name(self) -> str:
-        """Bears the manifest's digest: another segment under the same id never meets this object."""
-        sha256 = self._signed.sha256 if self._signed else hashlib.sha256(self._header.encode()).hexdigest()
-        return object_name(self._agent.room, self._date, f"{self._segment_id}-{sha256[:16]}")
+        manifest = self._signed.encoded if self._signed else self._header.encode()
+        return rows.segment_object_name(self._agent.room, self._date, self._segment_id, manifest)
 
     def write(self, data: bytes) -> None:
         """Raises DigestMismatchError for more bytes than the manifest states, StoreError, StoreFullError."""
@@ -287,7 +283,13 @@ class Upload:
         if (wrong := contradiction(index, manifest.interval)) is not None:
             return self._quarantine(Reason("contradicting_times", wrong), now_us)
         name = self._name()
-        sealed_index = writer.seal_index(index.to_bytes())
+        stored = rows.StoredSegment(
+            self._date,
+            name,
+            self._received,
+            self._file_sha.hexdigest(),
+            writer.seal_index(index.to_bytes()),
+        )
         self._fault("indexed")
         writer.commit()
         self._fault("stored")
@@ -295,7 +297,8 @@ class Upload:
             refused = self._look_again(session, signed, now_us)
             self._fault("locked")
             if refused is None:
-                self._insert_segment(session, signed, manifest, sealed_index, name, now_us)
+                rows.insert_segment(session, signed, manifest, stored, now_us)
+                self._tell(session, signed, "segment_accepted", f"segment:{manifest.segment_id}", now_us)
             # Taken in before and purged since: the row is gone, and this object must go too.
             stands = session.get(Segment, manifest.segment_id) is not None
             self._fault("inserted")
@@ -323,96 +326,32 @@ class Upload:
             return Reason("same_id", "another manifest was accepted under the same segment id")
         return None
 
-    def _insert_segment(
-        self,
-        session: Session,
-        signed: SignedManifest,
-        manifest: SegmentManifest,
-        sealed_index: bytes,
-        name: str,
-        now_us: int,
-    ) -> None:
-        # Bounded by the longest segment: the naive overlap query is 9 to 29 times slower.
-        overlapping = session.scalar(
-            select(Segment.id)
-            .where(
-                Segment.room == manifest.room,
-                Segment.source == manifest.source,
-                Segment.start_us >= manifest.start_us - MAX_SEGMENT_US,
-                Segment.start_us < manifest.end_us,
-                Segment.end_us > manifest.start_us,
-            )
-            .limit(1)
-        )
-        session.add(
-            Segment(
-                id=manifest.segment_id,
-                room=manifest.room,
-                date=self._date,
-                source=manifest.source,
-                run=manifest.run,
-                start_us=manifest.start_us,
-                end_us=manifest.end_us,
-                object_name=name,
-                size_bytes=self._received,
-                file_sha256=self._file_sha.hexdigest(),
-                manifest_sha256=signed.sha256,
-                clock_estimated=manifest.clock.estimated,
-                overlaps=overlapping is not None,
-                accepted_us=now_us,
-            )
-        )
-        session.flush()
-        session.add(SegmentManifestRow(segment_id=manifest.segment_id, encoded=signed.encoded))
-        session.add(SampleIndex(segment_id=manifest.segment_id, encoded=sealed_index))
-        self._link(session, signed, "segment_accepted", f"segment:{manifest.segment_id}", now_us)
-
     def _accept_gap(self, signed: SignedManifest, manifest: GapManifest, now_us: int) -> Answer:
+        name = rows.gap_object_name(manifest.room, self._date, manifest.segment_id, signed.encoded)
+        writer = self._archive.store.writer(name)
+        writer.write(signed.encoded)
+        writer.commit()
         with self._archive.database.transaction() as session:
             refused = self._look_again(session, signed, now_us)
             self._fault("locked")
             if refused is None:
-                session.add(
-                    Gap(
-                        id=manifest.segment_id,
-                        room=manifest.room,
-                        date=self._date,
-                        source=manifest.source,
-                        start_us=manifest.start_us,
-                        end_us=manifest.end_us,
-                        tracks=",".join(manifest.tracks),
-                        cause=manifest.cause,
-                        # PostgreSQL keeps no NUL; what was signed stays as it is.
-                        detail=manifest.detail.replace("\0", ""),
-                        encoded=signed.encoded,
-                        accepted_us=now_us,
-                    )
-                )
-                self._link(session, signed, "gap_accepted", f"gap:{manifest.segment_id}", now_us)
+                rows.insert_gap(session, signed, manifest, self._date, name, now_us)
+                self._tell(session, signed, "gap_accepted", f"gap:{manifest.segment_id}", now_us)
+            stands = session.get(Gap, manifest.segment_id) is not None
             self._fault("inserted")
         self._fault("committed")
+        if not stands:
+            self._archive.store.delete([name])
         if isinstance(refused, Reason):
             return self._quarantine(refused, now_us)
         return refused or Answer("accepted")
 
-    def _link(self, session: Session, signed: SignedManifest, action: str, subject: str, now_us: int) -> None:
-        manifest = signed.manifest
-        session.add(
-            ChainLink(
-                enrolment=manifest.enrolment,
-                source=manifest.source,
-                sequence=manifest.sequence,
-                manifest_id=manifest.segment_id,
-                manifest_sha256=signed.sha256,
-                previous_sha256=manifest.previous,
-            )
-        )
-        session.flush()
+    def _tell(self, session: Session, signed: SignedManifest, action: str, subject: str, now_us: int) -> None:
         event = custody.Event(
             action,
-            f"agent:{manifest.enrolment}",
+            f"agent:{signed.manifest.enrolment}",
             now_us,
-            room=manifest.room,
+            room=signed.manifest.room,
             date=self._date,
             subject=subject,
             details={"manifest_sha256": signed.sha256},

@@ -228,6 +228,12 @@ class Keys:
             self._cache.pop((room, date), None)
         return bool(dropped) or (row is not None and row.wrapped is not None)
 
+    def destroyed(self) -> dict[tuple[str, str], int]:
+        """`(room, date)` of every day whose key was destroyed → when."""
+        gone = select(room_day_key).where(room_day_key.c.destroyed_us.is_not(None))
+        with self._database.reading() as connection:
+            return {(row.room, row.date): row.destroyed_us for row in connection.execute(gone)}
+
     def days(self) -> set[tuple[str, str]]:
         """`(room, date)` of every day of which a key, its own or a retained one, is left."""
         live = select(room_day_key.c.room, room_day_key.c.date).where(room_day_key.c.wrapped.is_not(None))

@@ -28,7 +28,7 @@ from archive.cipher import (
     unseal_index,
 )
 from archive.keys import Keys
-from archive.store import ObjectReader, ObjectWriter, Store, StoreError, room_day_of
+from archive.store import RECORDS, ObjectReader, ObjectWriter, Store, StoreError, room_day_of
 
 
 class AlteredError(StoreError):
@@ -97,7 +97,8 @@ class SealedStore:
         self.raw.delete(names)
 
     def names(self) -> Iterator[str]:
-        return self.raw.names()
+        """Of footage, sorted: records are not sealed, and are archive.records' own."""
+        return (name for name in self.raw.names() if not name.startswith(f"{RECORDS}/"))
 
     def sweep(self) -> int:
         return self.raw.sweep()

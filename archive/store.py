@@ -16,7 +16,9 @@ from recorder.errors import ProtokolError
 from recorder.settings import Settings
 
 # Object names are made by this project; this refuses a defect before it becomes a path.
-_NAME = re.compile(r"[a-z0-9-]+/[0-9-]+/[a-z0-9-]+\.[a-z0-9]+")
+# No room's id has an underscore: archive.records keeps its small objects beside the rooms.
+RECORDS = "_records"
+_NAME = re.compile(rf"([a-z0-9-]+/[0-9-]+|{RECORDS}/[a-z]+)/[a-z0-9-]+\.[a-z0-9]+")
 
 
 class StoreError(ProtokolError):

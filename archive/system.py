@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 
 from archive import ballast
 from archive.configuration import Configurations, is_in_force, is_settled, read_live_file, seed_live_file
-from archive.database import Database
+from archive.database import Database, DatabaseError
 from archive.inserting import insert_missing
 from archive.models import ArchiveMark, RoomsVersion, Segment
 from archive.opening_keys import open_keys
 from archive.postgresql import serialise
+from archive.records import Records
 from archive.sealed import SealedStore
 from archive.server_key import load_or_make_server_key
 from archive.store import open_raw_store
@@ -35,14 +36,16 @@ class Archive:
     store: SealedStore
     configurations: Configurations
     server_key: Ed25519PrivateKey
+    records: Records
 
     @classmethod
-    def open(cls, settings: Settings, *, migrate: bool = False) -> Archive:
+    def open(cls, settings: Settings, *, migrate: bool = False, rebuild: bool = False) -> Archive:
         """Opens the archive that the settings name, reading the live rooms file when it has changed.
 
         With `migrate`, brings the schemas up to date first; else raises DatabaseError where they are not.
-        Raises ConfigurationError (a missing or wrong master key among others),
-        StoreError, RoomsFileError (only where no version is in force yet).
+        `rebuild`: for archive.reindex alone, no rooms are put in force. Raises ConfigurationError (a missing
+        or wrong master key among others), StoreError, DatabaseError for an empty index over a store with
+        objects, RoomsFileError (only where no version is in force yet).
         """
         database = Database(settings.database)
         ballast.make_way(database)
@@ -57,15 +60,28 @@ class Archive:
         demo = settings.demo if mark is None else mark.value == "demo"
         keys = open_keys(settings, demo=demo, has_footage=has_footage, create=migrate)
         store = SealedStore(open_raw_store(settings), keys)
-        archive = cls(settings, database, store, Configurations(server_key), server_key)
+        records = Records(store.raw, server_key)
+        configurations = Configurations(server_key, records)
+        archive = cls(settings, database, store, configurations, server_key, records)
         archive._mark_kind()
         with database.reading() as session:
             first = session.scalar(select(RoomsVersion.version).limit(1)) is None
-        if first:
+        if first and not rebuild:
+            archive._require_new_store()
             # Only here: a file that is missing later must not be replaced by rooms that are not this house's.
             seed_live_file(settings.rooms)
             archive.sync_rooms_file(now_us())
         return archive
+
+    def _require_new_store(self) -> None:
+        """Raises DatabaseError where the index is empty and the store is not: a new archive begun there would
+        take the old one's footage for a stranger's.
+        """
+        if next(self.store.raw.names(), None) is not None:
+            raise DatabaseError(
+                "the index is empty, but the store has objects of an archive: restore the database from its "
+                "backup, or rebuild the index with `protokol archive reindex`"
+            )
 
     def sync_rooms_file(self, at_us: int) -> bool:
         """Publish the live rooms file if its text is not the version in force; True when it was.

@@ -25,7 +25,7 @@ from recorder.errors import ProtokolError
 from recorder.instants import now_us, parse_instant
 from recorder.logging import configure_logging
 from recorder.settings import load_settings
-from retention import certificate, holds, purge, rendering
+from retention import certificate, frozen, holds, purge, rendering
 
 _now_option = click.option("--now", "now_text", help="demo archives only: 2026-12-20T00:00:05+02:00")
 _json_option = click.option("--json", "as_json", is_flag=True)
@@ -209,3 +209,25 @@ def hold_list(room: str | None, *, as_json: bool) -> None:
         for hold in found:
             click.echo(rendering.hold_line(hold, timezone, at_us))
     _leave(_expired(expired))
+
+
+@click.command()
+@click.argument("digest", required=False)
+def hold_confirm(digest: str | None) -> None:
+    """After a rebuild of the index: say that the holds are as they must be, so that purge goes on.
+
+    Without DIGEST, lists the holds and the digest to give. Exit code 1 while they are unconfirmed.
+    """
+    at_us = now_us()
+    with _open() as archive:
+        if digest is not None:
+            done = frozen.confirm(archive, digest, actor=actor(), now_us=at_us)
+            click.echo("confirmed: purge goes on" if done else "nothing waits for a confirmation")
+            return
+        with archive.database.reading() as session:
+            timezone = archive.timezone(session)
+            for hold in holds.active(session):
+                click.echo(rendering.hold_line(hold, timezone, at_us))
+            waiting = frozen.is_frozen(session)
+            wanted = frozen.digest(session)
+    _leave([f"unconfirmed; if these are all: protokol hold confirm {wanted}"] if waiting else [])

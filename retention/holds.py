@@ -76,6 +76,7 @@ def place(session: Session, archive: Archive, orders: Sequence[HoldOrder], now_u
             )
             session.add(hold)
             session.flush()
+            archive.records.keep(session, hold)
             holds.append(hold)
     events = [_event("hold_placed", hold, hold.author, timezone, now_us) for hold in holds]
     custody.append(session, *events)
@@ -106,6 +107,7 @@ def narrow(
     hold.start_us, hold.end_us = interval.start_us, interval.end_us
     hold.reason = f"{hold.reason}; {_required(reason, 'a reason')}"
     session.flush()
+    archive.records.keep(session, hold)
     event = _event("hold_narrowed", hold, actor, archive.timezone(session), now_us, before=before)
     custody.append(session, event)
     return hold
@@ -122,6 +124,7 @@ def release(
     hold.released_us, hold.released_by = now_us, actor
     hold.release_reason = _required(reason, "a reason")
     session.flush()
+    archive.records.keep(session, hold)
     custody.append(session, _event("hold_released", hold, actor, archive.timezone(session), now_us))
     return hold
 
@@ -136,6 +139,7 @@ def alarm_at(
     hold = _take(session, archive, hold_id)
     hold.expires_us = expires_us
     session.flush()
+    archive.records.keep(session, hold)
     custody.append(session, _event("hold_expiry_set", hold, actor, archive.timezone(session), now_us))
     return hold
 

@@ -16,12 +16,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from archive import ballast, custody, room_days
-from archive.models import Garbage, Quarantine, Segment, Tombstone
+from archive.models import Gap, Garbage, Quarantine, Segment, Tombstone
 from archive.system import Archive
 from recorder import instants
 from recorder.errors import ProtokolError
 from recorder.logging import get_logger
-from retention import certificate, clock, facts, policy, shred, strays, tombstone
+from retention import certificate, clock, facts, frozen, policy, shred, strays, tombstone
 from retention.clock import Clock
 from retention.errors import ConfirmationError, PurgeError
 
@@ -111,10 +111,12 @@ def run(
 
     Raises ClockError, and ConfirmationError when more than half of the archive would go without
     `confirm` being the plan's digest, or `confirm` is another plan's. What an earlier run left is
-    finished even then: its destruction was decided.
+    finished even then: its destruction was decided. Raises ConfirmationError too, before anything, while the
+    holds of a rebuilt index are unconfirmed.
     """
     with archive.database.reading() as session:
         told = clock.read(session, archive, now_us, system_clock)
+        frozen.require_confirmed(session)
     report = Report(told.now_us)
     _finish(archive, told, report, actor, fault)
     made = plan(archive, now_us, system_clock=system_clock, totals=False)
@@ -136,6 +138,9 @@ def run(
         _finish(archive, told, report, actor, fault, day=(decision.room, decision.date))
     with _isolated(report, "strays"):
         _purge_strays(archive, told, report, actor, fault)
+    with _isolated(report, "records"), archive.database.reading() as session:
+        # Last, when a full disk has room again: what a hold of a moment without the store has left out.
+        archive.records.sync(session)
     return report
 
 
@@ -274,8 +279,9 @@ def _unlink(archive: Archive, room: str, date: str, fault: Fault) -> None:
         names = list(session.scalars(listed))
         needed: set[str] = set()
         for batch in facts.batches(names):
-            for table in (Segment, Quarantine):
-                needed.update(session.scalars(select(table.object_name).where(table.object_name.in_(batch))))
+            for table in (Segment, Gap, Quarantine):
+                found = select(table.object_name).where(table.object_name.in_(batch))
+                needed.update(name for name in session.scalars(found) if name is not None)
     archive.store.delete(name for name in names if name not in needed)
     fault("unlinked")
     with archive.database.transaction() as session:

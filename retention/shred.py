@@ -13,7 +13,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from archive.keys import KeyGoneError
-from archive.models import Quarantine, RoomDay, SampleIndex, Segment
+from archive.models import Gap, Quarantine, RoomDay, SampleIndex, Segment
 from archive.sealed import AlteredError
 from archive.store import ObjectMissingError
 from archive.system import Archive
@@ -65,10 +65,17 @@ def _held(session: Session, decision: Decision) -> Iterator[tuple[str, bytes | N
         )
         for name, encoded in session.execute(statement):
             yield name, encoded
-    for batch in batches(ids[Kind.QUARANTINE]):
-        refused = select(Quarantine.object_name).where(Quarantine.id.in_(map(int, batch)))
-        for name in session.scalars(refused):
-            yield name, None
+    others = [
+        *(select(Gap.object_name).where(Gap.id.in_(batch)) for batch in batches(ids[Kind.GAP])),
+        *(
+            select(Quarantine.object_name).where(Quarantine.id.in_(map(int, batch)))
+            for batch in batches(ids[Kind.QUARANTINE])
+        ),
+    ]
+    for other in others:
+        for lone in session.scalars(other):
+            if lone is not None:
+                yield lone, None
 
 
 def destroy(archive: Archive, room: str, date: str, now_us: int) -> bool:
@@ -84,9 +91,9 @@ def destroy(archive: Archive, room: str, date: str, now_us: int) -> bool:
             return False
         # Since the purge rows of the day only became fewer: nothing that is needed is missing here.
         needed: list[str] = []
-        for table in (Segment, Quarantine):
+        for table in (Segment, Gap, Quarantine):
             of_day = select(table.object_name).where(table.room == room, table.date == date)
-            needed += session.scalars(of_day)
+            needed += (name for name in session.scalars(of_day) if name is not None)
     return archive.store.keys.destroy(room, date, needed, now_us)
 
 

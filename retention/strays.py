@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from archive import custody, room_days
-from archive.models import Garbage, Quarantine, Segment
+from archive.models import Gap, Garbage, Quarantine, Segment
 from archive.store import room_day_of
 from archive.system import Archive
 from recorder.errors import BadInstantError, UnknownRoomError
@@ -70,6 +70,7 @@ def _is_due(session: Session, archive: Archive, day: tuple[str, str], now_us: in
 def _unknown(session: Session, names: list[str]) -> list[str]:
     known: set[str] = set()
     for batch in batches(names):
-        for table in (Segment, Quarantine, Garbage):
-            known.update(session.scalars(select(table.object_name).where(table.object_name.in_(batch))))
+        for table in (Segment, Gap, Quarantine, Garbage):
+            found = select(table.object_name).where(table.object_name.in_(batch))
+            known.update(name for name in session.scalars(found) if name is not None)
     return [name for name in names if name not in known]

@@ -36,15 +36,13 @@ def bury(
     ids = {kind: [item.id for item in decision.destroy if item.kind is kind] for kind in Kind}
     segments = _segments(session, ids[Kind.SEGMENT])
     quarantined = _quarantined(session, ids[Kind.QUARANTINE])
+    gaps = _gaps(session, ids[Kind.GAP])
     # The objects' names leave the rows here: they are garbage's to tell, not the tombstone's.
+    names = [row.pop("object_name") for row in [*segments, *quarantined, *gaps]]
     garbage = [
-        {
-            "object_name": row.pop("object_name"),
-            "room": day.room,
-            "date": day.date,
-            "created_us": now_us,
-        }
-        for row in [*segments, *quarantined]
+        {"object_name": name, "room": day.room, "date": day.date, "created_us": now_us}
+        for name in names
+        if name is not None
     ]
     document = {
         "room": day.room,
@@ -56,7 +54,7 @@ def bury(
         "plan_sha256": plan_sha256,
         "segments": segments,
         "quarantined": quarantined,
-        "gaps": _gaps(session, ids[Kind.GAP]),
+        "gaps": gaps,
         "kept": [
             {"hold": hold, "items": [[str(item.kind), item.id] for item in items]}
             for hold, items in decision.held_by.items()
@@ -121,7 +119,7 @@ def _quarantined(session: Session, ids: list[str]) -> list[dict[str, Any]]:
 
 
 def _gaps(session: Session, ids: list[str]) -> list[dict[str, Any]]:
-    statement = select(Gap.id, Gap.source, Gap.start_us, Gap.end_us, Gap.tracks, Gap.cause)
+    statement = select(Gap.id, Gap.source, Gap.start_us, Gap.end_us, Gap.tracks, Gap.cause, Gap.object_name)
     return [
         row._asdict() for batch in batches(ids) for row in session.execute(statement.where(Gap.id.in_(batch)))
     ]

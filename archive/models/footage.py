@@ -93,6 +93,8 @@ class Gap(Base):
     cause: Mapped[str] = mapped_column(String(32))
     detail: Mapped[str] = mapped_column(default="")
     encoded: Mapped[bytes] = mapped_column(LargeBinary)
+    # NULL for a record of before gaps were objects too.
+    object_name: Mapped[str | None] = mapped_column(unique=True)
     accepted_us: Mapped[int]
     __table_args__ = (
         interval_check(),

@@ -1,0 +1,211 @@
+"""The index lost, and rebuilt from objects and keys: the same byte for byte, and nothing destroyed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from sqlalchemy import select
+
+from archive import reindex as rebuilding
+from archive.check import check
+from archive.database import DatabaseError
+from archive.models import (
+    ChainLink,
+    Enrolment,
+    Gap,
+    Hold,
+    Quarantine,
+    RoomDay,
+    RoomsVersion,
+    SampleIndex,
+    Segment,
+    SegmentManifestRow,
+)
+from archive.records import RecordError
+from archive.system import Archive
+from recorder.instants import US_PER_DAY, parse_instant
+from recorder.intervals import Interval
+from recorder.manifest import canonical
+from retention import frozen, holds, purge
+from retention.errors import ConfirmationError
+from tests.footage import SECOND, FakeAgent, make_archive
+
+FIRST = parse_instant("2026-10-12T10:00:00+03:00")
+LATER = parse_instant("2026-11-20T10:00:00+02:00")
+# Who was told when is not in the objects.
+NOT_DERIVED = {"accepted_us", "received_us", "reason", "legal_ground", "author", "revision", "manifest"}
+DERIVED = (
+    Segment,
+    SegmentManifestRow,
+    SampleIndex,
+    Gap,
+    ChainLink,
+    RoomDay,
+    RoomsVersion,
+    Enrolment,
+    Hold,
+    Quarantine,
+)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    (tmp_path / "council").mkdir()
+    archive = make_archive(tmp_path / "council")
+    yield archive
+    archive.close()
+
+
+def dump(archive, *, without=()) -> bytes:
+    """Every derived row as canonical JSON, sorted: what a rebuilt index must repeat byte for byte."""
+    lines = []
+    with archive.database.reading() as session:
+        for table in DERIVED:
+            if table in without:
+                continue
+            for row in session.scalars(select(table)):
+                columns = {c.key: getattr(row, c.key) for c in table.__table__.columns}
+                plain = {k: v.hex() if isinstance(v, bytes) else v for k, v in columns.items()}
+                kept = {k: v for k, v in plain.items() if k not in NOT_DERIVED or table is RoomsVersion}
+                lines.append(canonical({"table": table.__tablename__, **kept}))
+    return b"\n".join(sorted(lines))
+
+
+def rebuilt(archive, tmp_path) -> tuple[Archive, rebuilding.Report]:
+    """The same store and keys under an empty database."""
+    url = f"sqlite:///{tmp_path / f'new-{os.urandom(4).hex()}.sqlite'}"
+    settings = archive.settings.model_copy(update={"database_url": url})
+    new = Archive.open(settings, migrate=True, rebuild=True)
+    return new, rebuilding.reindex(new, "cli:0", LATER + US_PER_DAY)
+
+
+def fill(archive) -> FakeAgent:
+    agent, other = FakeAgent(archive), FakeAgent(archive, room="228-a")
+    agent.record(LATER)
+    agent.record(LATER + 2 * SECOND)
+    # Arrives after the one that it overlaps, and starts before it.
+    agent.record(LATER + SECOND)
+    gap = agent.gap(LATER + 4 * SECOND, LATER + 9 * SECOND)
+    assert agent.send(gap).outcome == "accepted"
+    other.record(LATER)
+    signed, body = other.segment(LATER + 10 * SECOND)
+    assert other.send(signed, body, damaged=True).outcome == "quarantined"
+    return agent
+
+
+def hold(archive, start_us, end_us) -> None:
+    order = holds.HoldOrder("108", Interval(start_us, end_us), "inquiry", "order 7", "user:1")
+    with archive.database.transaction() as session:
+        holds.place(session, archive, [order], start_us)
+
+
+def test_what_derives_from_manifests_comes_out_byte_for_byte(archive, tmp_path):
+    fill(archive)
+    hold(archive, LATER, LATER + SECOND)
+    before = dump(archive)
+    new, report = rebuilt(archive, tmp_path)
+    assert report.findings == []
+    assert (report.segments, report.gaps, report.quarantined, report.holds) == (4, 1, 1, 1)
+    assert dump(new) == before
+    assert list(check(new, deep=True)) == []
+    new.close()
+
+
+def test_a_purged_day_stays_purged_and_what_was_held_is_found_again(archive, tmp_path):
+    agent = FakeAgent(archive)
+    agent.record(FIRST)
+    held = agent.record(FIRST + 60 * SECOND)
+    hold(archive, FIRST + 60 * SECOND, FIRST + 61 * SECOND)
+    agent.record(LATER)
+    made = purge.plan(archive, LATER)
+    purge.run(archive, actor="system", now_us=LATER, confirm=made.digest)
+    # Links of what was destroyed are nowhere but in the old index.
+    before = dump(archive, without=(ChainLink, RoomDay))
+    new, report = rebuilt(archive, tmp_path)
+    assert report.findings == []
+    assert dump(new, without=(ChainLink, RoomDay)) == before
+    with new.database.reading() as session:
+        assert session.get(Segment, held) is not None
+        assert session.get(RoomDay, ("108", "2026-10-12")).state == "purged"
+    new.close()
+
+
+def test_nothing_is_destroyed_until_the_holds_are_confirmed(archive, tmp_path):
+    FakeAgent(archive).record(FIRST)
+    hold(archive, FIRST, FIRST + SECOND)
+    new, _ = rebuilt(archive, tmp_path)
+    with pytest.raises(ConfirmationError, match="protokol hold confirm"):
+        purge.run(new, actor="system", now_us=LATER)
+    with pytest.raises(ConfirmationError, match="look at"):
+        frozen.confirm(new, "0" * 16, actor="cli:0", now_us=LATER)
+    with new.database.reading() as session:
+        digest = frozen.digest(session)
+    assert frozen.confirm(new, digest, actor="cli:0", now_us=LATER)
+    assert not frozen.confirm(new, digest, actor="cli:0", now_us=LATER)
+    purge.run(new, actor="system", now_us=LATER)
+    assert len(list(new.store.names())) == 1
+    new.close()
+
+
+def test_a_hold_that_was_let_go_does_not_come_back(archive, tmp_path):
+    fill(archive)
+    hold(archive, LATER, LATER + SECOND)
+    with archive.database.transaction() as session:
+        holds.release(session, archive, 1, actor="user:1", reason="settled", now_us=LATER)
+    new, report = rebuilt(archive, tmp_path)
+    assert report.holds == 0
+    new.close()
+
+
+def test_a_transaction_that_is_rolled_back_leaves_no_record(archive):
+    order = holds.HoldOrder("108", Interval(LATER, LATER + SECOND), "inquiry", "order 7", "user:1")
+    with archive.database.transaction() as session:
+        holds.place(session, archive, [order], LATER)
+        session.rollback()
+    assert list(archive.records.read("holds")) == []
+
+
+def test_altered_foreign_and_doubled_objects_are_told_and_left_alone(archive, tmp_path):
+    fill(archive)
+    root = archive.store.raw.root
+    first, second, third = sorted(root.glob("108/*/*.mp4"))
+    raw = bytearray(first.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    first.write_bytes(raw)
+    second.with_name(f"{'0' * 8}-twin.mp4").write_bytes(second.read_bytes())
+    third.with_name("stranger.mp4").write_bytes(b"\0" * 2000)
+    names = sorted(path for path in root.rglob("*") if path.is_file())
+    new, report = rebuilt(archive, tmp_path)
+    assert sorted(finding.kind for finding in report.findings) == ["altered", "altered", "doubled"]
+    assert sorted(path for path in root.rglob("*") if path.is_file()) == names
+    assert report.segments == 3
+    new.close()
+
+
+def test_a_record_that_the_server_did_not_sign_stops_the_rebuild(archive, tmp_path):
+    fill(archive)
+    path = next(archive.store.raw.root.glob("_records/enrolments/*"))
+    path.write_bytes(path.read_bytes().replace(b'"room":"', b'"room":"x'))
+    with pytest.raises(RecordError, match="has signed"):
+        rebuilt(archive, tmp_path)
+    assert [finding.kind for finding in check(archive)] == ["record"]
+    with archive.database.reading() as session:
+        assert archive.records.sync(session) == 1
+    assert list(check(archive)) == []
+
+
+def test_an_index_that_is_not_empty_is_left_alone(archive):
+    fill(archive)
+    before = dump(archive)
+    with pytest.raises(DatabaseError, match="not empty"):
+        rebuilding.reindex(archive, "cli:0", LATER)
+    assert dump(archive) == before
+
+
+def test_a_new_archive_is_not_begun_over_the_objects_of_another(archive, tmp_path):
+    fill(archive)
+    empty = f"sqlite:///{tmp_path / 'empty.sqlite'}"
+    settings = archive.settings.model_copy(update={"database_url": empty})
+    with pytest.raises(DatabaseError, match="archive reindex"):
+        Archive.open(settings, migrate=True)
