@@ -34,7 +34,16 @@ from tests.footage import SECOND, FakeAgent, make_archive
 FIRST = parse_instant("2026-10-12T10:00:00+03:00")
 LATER = parse_instant("2026-11-20T10:00:00+02:00")
 # Who was told when is not in the objects.
-NOT_DERIVED = {"accepted_us", "received_us", "reason", "legal_ground", "author", "revision", "manifest"}
+NOT_DERIVED = {
+    "accepted_us",
+    "received_us",
+    "reason",
+    "legal_ground",
+    "author",
+    "revision",
+    "manifest",
+    "code",
+}
 DERIVED = (
     Segment,
     SegmentManifestRow,
