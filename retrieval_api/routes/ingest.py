@@ -194,7 +194,10 @@ def heartbeat(
     """Takes the room's state; answers the signed configuration and the held intervals."""
     archive: Archive = request.app.state.archive
     at_us = now_us()
-    status = json.dumps(beat.model_dump(mode="json"))
+    try:
+        status = json.dumps(beat.model_dump(mode="json"))
+    except (ValueError, RecursionError) as error:
+        raise Problem(422, "invalid_input", "the heartbeat nests too deeply, or is not to be kept") from error
     if len(status) > _MAX_STATUS_BYTES:
         raise Problem(413, "status_too_large", f"a heartbeat has at most {_MAX_STATUS_BYTES} bytes")
     token = _token(authorization)

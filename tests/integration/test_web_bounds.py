@@ -91,3 +91,18 @@ def beat(admin, agent, member: str):
     text = '{"agent_version": "x", "at_us": 1, "state": "recording", ' + member + "}"
     headers = {"Authorization": f"Bearer {agent.key.token}", "Content-Type": "application/json"}
     return admin.post("/ingest/v1/rooms/108/heartbeat", content=text.encode(), headers=headers)
+
+
+@pytest.mark.parametrize("depth", [100, 400, 900, 5000])
+def test_a_deep_heartbeat_is_answered_and_breaks_no_page(admin, agent, depth) -> None:
+    answer = beat(admin, agent, '"x": ' + "[" * depth + "]" * depth)
+    assert answer.status_code in (200, 400, 422)
+    for path in ("/api/v1/rooms", "/staff/board"):
+        assert admin.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "member", [r'"\ud800": 1', r'"health": {"conditions": [{"\ud800": 1}]}', '"at_us": 1e400']
+)
+def test_a_strange_heartbeat_is_answered(admin, agent, member) -> None:
+    assert beat(admin, agent, member).status_code in (200, 400, 422)
