@@ -1,8 +1,8 @@
 """What the purge of the oldest day costs as the archive grows, and how long it keeps ingest waiting.
 
 The same seven rooms and the same day, with ten times the days behind it. Rows alone: the unlinking of objects
-does not depend on the size of the index. `ingest_block_ms` is the longest that one acceptance took while a purge
-was running: of gap records, which take the same locks and write the same kinds of rows as segments.
+does not depend on the size of the index. `ingest_block_ms` is the longest that one acceptance took while a
+purge was running: of gap records, which take the same locks and write the same kinds of rows as segments.
 """
 
 from __future__ import annotations
