@@ -12,6 +12,7 @@ where both databases are one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,6 +128,23 @@ class KeyDatabase:
             # PostgreSQL: another process was quicker between the look and the making.
             if not self.exists():
                 raise
+
+    def settle(self) -> None:
+        """What it tells is durable on return, whatever died while writing. Raises DatabaseError.
+
+        A process killed between its commit (the journal's unlinking) and the directory's sync leaves a key
+        that the next process reads, and that a power cut takes away: with all that was encrypted under it.
+        """
+        if self._file is None:
+            return
+        try:
+            with self._file.open("rb") as file:
+                os.fsync(file.fileno())
+            sync_directory(self._file.parent)
+        except OSError as error:
+            raise DatabaseError(
+                f"cannot make the key database {self._shown} durable: {error.strerror}"
+            ) from error
 
     def exists(self) -> bool:
         """Whether the tables are there. Raises DatabaseError for a database that cannot be opened."""

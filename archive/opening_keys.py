@@ -23,6 +23,7 @@ def open_keys(settings: Settings, *, demo: bool, has_footage: bool, create: bool
         database.create()
     elif not database.exists():
         raise DatabaseError("the key database is missing or has no tables; run `protokol archive migrate`")
+    database.settle()
     if is_begun(database):
         return Keys(database, read_master_key(master_key_file(settings, demo=demo)))
     if has_footage:

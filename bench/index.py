@@ -1,7 +1,7 @@
 """How long it takes to find footage among ten million segments, through the functions that pages use.
 
-`--rows` sets how many, `--url` names an empty PostgreSQL database instead of SQLite. Each question
-is asked in a reading transaction of its own, of a random room and day.
+`--rows` sets how many, `--url` names an empty PostgreSQL database instead of SQLite. Each question is asked
+in a reading transaction of its own, of a random room and day.
 """
 
 from __future__ import annotations

@@ -38,6 +38,8 @@ STEPS = (
     "signed",  # certificate written, not committed
     "certified",  # all done
 )
+# Of 10 KB each: some milliseconds of the database's one writer.
+_LEAVES_AT_ONCE = 100
 _log = get_logger()
 
 
@@ -221,7 +223,8 @@ def _finish(
     *,
     day: tuple[str, str] | None = None,
 ) -> None:
-    """Destroy keys, unlink garbage, drop its rows, certify: of one room-day, or whatever any run left.
+    """Destroy keys, unlink garbage, drop its rows and what else is left of them, certify: of one room-day, or
+    whatever any run left.
 
     Each step is idempotent. No day whose key could not be destroyed is certified.
     """
@@ -250,6 +253,7 @@ def _finish(
         if of_day not in keyless:
             continue
         with _isolated(report, f"tombstone {tombstone_id}"):
+            _strip(archive, tombstone_id)
             with archive.database.transaction() as session:
                 number = certificate.issue(session, archive, tombstone_id, actor=actor, now_us=told.now_us)
                 fault("signed")
@@ -265,6 +269,15 @@ def _keyed(archive: Archive, report: Report, day: tuple[str, str] | None) -> set
         with _isolated(report, "keys of purged days"):
             found = shred.left(archive)
     return found
+
+
+def _strip(archive: Archive, tombstone_id: int) -> None:
+    """Manifests and sample indexes of what a tombstone buried, a few at a time: ingest comes in between."""
+    with archive.database.reading() as session:
+        left = tombstone.leaves(session, tombstone_id)
+    for start in range(0, len(left), _LEAVES_AT_ONCE):
+        with archive.database.transaction() as session:
+            tombstone.strip(session, left[start : start + _LEAVES_AT_ONCE])
 
 
 def _unlink(archive: Archive, room: str, date: str, fault: Fault) -> None:

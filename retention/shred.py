@@ -63,8 +63,7 @@ def _held(session: Session, decision: Decision) -> Iterator[tuple[str, bytes | N
             .outerjoin(SampleIndex, SampleIndex.segment_id == Segment.id)
             .where(Segment.id.in_(batch))
         )
-        for name, encoded in session.execute(statement):
-            yield name, encoded
+        yield from ((name, encoded) for name, encoded in session.execute(statement))
     others = [
         *(select(Gap.object_name).where(Gap.id.in_(batch)) for batch in batches(ids[Kind.GAP])),
         *(

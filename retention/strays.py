@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from archive import custody, room_days
-from archive.models import Gap, Garbage, Quarantine, Segment
+from archive.models import Gap, Garbage, Quarantine, RoomDay, Segment
 from archive.store import room_day_of
 from archive.system import Archive
 from recorder.errors import BadInstantError, UnknownRoomError
@@ -26,7 +26,10 @@ def find(archive: Archive, now_us: int) -> dict[tuple[str, str], list[str]]:
     for name in archive.store.names():
         by_day[room_day_of(name)].append(name)
     with archive.database.reading() as session:
-        due = {day: names for day, names in by_day.items() if _is_due(session, archive, day, now_us)}
+        # Most days of the store are not due: one question for all of them, and not one each.
+        kept = select(RoomDay.room, RoomDay.date).where(RoomDay.due_us > now_us)
+        candidates = by_day.keys() - {(room, date) for room, date in session.execute(kept)}
+        due = {day: by_day[day] for day in candidates if _is_due(session, archive, day, now_us)}
         strays = {day: _unknown(session, names) for day, names in due.items()}
     return {day: names for day, names in sorted(strays.items()) if names}
 

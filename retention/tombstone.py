@@ -5,9 +5,10 @@ Works inside the purge's transaction, on what the policy decided under the room-
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, exists, insert, select
 from sqlalchemy.orm import Session
 
 from archive.models import (
@@ -31,7 +32,8 @@ def bury(
     """Delete the rows of everything that `decision` destroys, and list its objects as garbage.
 
     What is kept stays whole: row, manifest, sample index. Chain links stay, so that the manifests'
-    chain can be walked for ever. Objects are untouched until the transaction has committed.
+    chain can be walked for ever. Objects are untouched until the transaction has committed, and so are
+    manifests and sample indexes: `leaves` tells which are to be deleted then.
     """
     ids = {kind: [item.id for item in decision.destroy if item.kind is kind] for kind in Kind}
     segments = _segments(session, ids[Kind.SEGMENT])
@@ -72,10 +74,28 @@ def bury(
     return tombstone
 
 
+def leaves(session: Session, tombstone_id: int) -> list[str]:
+    """The segments of a tombstone of which a manifest or a sample index is left."""
+    body = json.loads(session.get_one(Tombstone, tombstone_id).body)
+    found: set[str] = set()
+    for batch in batches(each["id"] for each in body["segments"]):
+        for table in (SampleIndex, SegmentManifestRow):
+            found.update(session.scalars(select(table.segment_id).where(table.segment_id.in_(batch))))
+    return sorted(found)
+
+
+def strip(session: Session, segments: list[str]) -> None:
+    """Delete the manifests and sample indexes of segments that are in the index no more."""
+    for table in (SampleIndex, SegmentManifestRow):
+        session.execute(
+            delete(table).where(
+                table.segment_id.in_(segments), ~exists().where(Segment.id == table.segment_id)
+            )
+        )
+
+
 def _delete_rows(session: Session, ids: dict[Kind, list[str]]) -> None:
     for batch in batches(ids[Kind.SEGMENT]):
-        session.execute(delete(SampleIndex).where(SampleIndex.segment_id.in_(batch)))
-        session.execute(delete(SegmentManifestRow).where(SegmentManifestRow.segment_id.in_(batch)))
         session.execute(delete(Segment).where(Segment.id.in_(batch)))
     for batch in batches(ids[Kind.GAP]):
         session.execute(delete(Gap).where(Gap.id.in_(batch)))

@@ -134,8 +134,10 @@ def run(archive: Archive, sock: socket.socket) -> None:
     archive.database.on_failed_sync = _end_at_once
     archive.database.settle()
     ballast.lay(archive.database)
-    # On SQLite this is the only server: what writers left unfinished belongs to one that was killed.
-    if archive.database.is_sqlite and (leftovers := archive.store.sweep()):
+    # On SQLite this is the only server: what writers left unfinished belongs to one that was killed. Of an
+    # S3 store only uploads are taken that are too old to be another server's.
+    sweeps = archive.database.is_sqlite or archive.settings.store.startswith("s3:")
+    if sweeps and (leftovers := archive.store.sweep()):
         _log.warning("leftovers_swept", objects=leftovers)
     retention, housekeeping = RetentionService(archive), Housekeeping(archive)
     checkpoints = CheckpointService(archive)

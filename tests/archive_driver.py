@@ -21,7 +21,18 @@ from archive import custody, door
 from archive.check import check
 from archive.ingest import Answer, Ingest, Upload
 from archive.local_store import LocalStore
-from archive.models import Gap, Garbage, Hold, Quarantine, Request, RoomDay, Segment, Tombstone
+from archive.models import (
+    Gap,
+    Garbage,
+    Hold,
+    Quarantine,
+    Request,
+    RoomDay,
+    SampleIndex,
+    Segment,
+    SegmentManifestRow,
+    Tombstone,
+)
 from archive.sealed import SealedStore
 from archive.system import Archive
 from recorder.intervals import Interval
@@ -365,6 +376,9 @@ class Driver:
             named = set(session.scalars(select(Segment.object_name)))
             named |= set(session.scalars(select(Quarantine.object_name)))
             assert certificate.uncertified(session) == 0
+            segments = set(session.scalars(select(Segment.id)))
+            for table in (SampleIndex, SegmentManifestRow):
+                assert set(session.scalars(select(table.segment_id))) == segments
         objects = set(self.archive.store.names())
         assert named <= objects
         assert {name.split("/")[-1][:36] for name in objects - named} <= set(self.strays)

@@ -8,7 +8,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
-    ForeignKey,
     Index,
     LargeBinary,
     String,
@@ -66,8 +65,13 @@ class Segment(Base):
 
 
 class SegmentManifestRow(Base):
+    """Like the sample index, written with its segment. No foreign key: of a purged segment both are deleted
+    after the transaction that decides, because they are nearly all of the bytes that go and would keep
+    ingest waiting.
+    """
+
     __tablename__ = "segment_manifest"
-    segment_id: Mapped[str] = mapped_column(ForeignKey("segment.id", ondelete="CASCADE"), primary_key=True)
+    segment_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     encoded: Mapped[bytes] = mapped_column(LargeBinary)
 
 
@@ -75,7 +79,7 @@ class SampleIndex(Base):
     """`encoded` is sealed under its object's own key (archive.cipher): `SealedStore.index` opens it."""
 
     __tablename__ = "sample_index"
-    segment_id: Mapped[str] = mapped_column(ForeignKey("segment.id", ondelete="CASCADE"), primary_key=True)
+    segment_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     encoded: Mapped[bytes] = mapped_column(LargeBinary)
 
 
