@@ -19,7 +19,7 @@ from archive import room_days
 from archive.models import RoomDay, SampleIndex, Segment, SegmentManifestRow
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, local_midnight_us
-from recorder.settings import Settings
+from recorder.settings import load_settings
 
 PER_DAY = 540
 FIRST = date(2027, 1, 4)
@@ -33,7 +33,7 @@ _STUB = b"stub"
 
 def open_archive(directory: Path, url: str | None) -> Archive:
     """A new demo archive with the shipped rooms, in `directory` or the (empty) database that `url` names."""
-    return Archive.open(Settings(data_dir=directory, demo=True, database_url=url), migrate=True)
+    return Archive.open(load_settings(data_dir=directory, demo=True, database_url=url), migrate=True)
 
 
 def working_days() -> Iterator[date]:
