@@ -60,7 +60,9 @@ bench: setup ## side by side against peers; prints ratios
 	$(BIN)/python -m bench sync --json
 	$(BIN)/python -m bench faults --json
 	$(BIN)/python -m bench ingest --json
-# Longer, by themselves: kill (5 minutes), powercut (5, as root), cameras (3), partition (8, and 8 GB of disk).
+	$(BIN)/python -m bench seal --json
+# Longer, by themselves: kill (5 minutes), powercut (5, as root), cameras (3), partition (8, and 8 GB of disk),
+# index (10, and 5 GB), purge (15, and 8 GB); `--rows 1000000` makes a tenth of the last two.
 
 lock: $(VENV)/.wheels ## pins the whole dependency tree, with hashes and without index lines
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock

@@ -92,8 +92,8 @@ class House:
             self.driver.hold(item.room, Span(item.span.start_us - before, item.span.end_us + after), now_us)
         elif chance < 0.6 and len(self.driver.requests) < 40:
             self._ask(item, now_us)
-        elif chance < 0.85 and self.driver.requests:
-            step = self.rng.choice(["approve", "refuse", "withdraw", "close", "close"])
+        elif chance < 0.9 and self.driver.requests:
+            step = self.rng.choice(["approve", "approve", "refuse", "withdraw", "close"])
             self.driver.decide(self.rng.choice(sorted(self.driver.requests)), step, now_us)
         elif self.driver.model.holds:
             self.driver.release(self.rng.choice(sorted(self.driver.model.holds)), now_us)
@@ -156,8 +156,7 @@ def test_nights_of_a_year_keep_what_is_held_and_nothing_else(tmp_path, nights, p
         if day in working:
             house.record(day, per_room)
         instant = instant_us(day, 17) + house.rng.randrange(6 * 60) * US_PER_MINUTE
-        if house.rng.random() < 0.5:
-            house.act(instant)
+        house.act(instant)
         if house.rng.random() < 0.2:
             house.look(instant)
     seen = house.driver.seen
