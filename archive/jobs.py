@@ -228,7 +228,7 @@ def counts(session: Session) -> dict[State, int]:
 def dead_letters(session: Session) -> dict[str, int]:
     """Kind → how many jobs of it have failed for good; only kinds with any, by name."""
     statement = select(Job.kind, func.count()).where(Job.state == "failed").group_by(Job.kind)
-    return dict(session.execute(statement.order_by(Job.kind)).tuples().all())
+    return dict(session.execute(statement.order_by(Job.kind)).all())
 
 
 def shown(session: Session, limit: int = 100) -> list[Job]:

@@ -79,7 +79,7 @@ def test_where_nothing_is_to_be_done_nothing_is_told(archive, operator):
 
 def test_a_dead_letter_is_told_with_what_to_do_and_tried_again(archive, operator):
     number = fail(archive, "full", "no space left for 0198.mp4")
-    assert "1 завдання не виконано: знищення записів, строк яких минув." in operator.get("/staff/board").text
+    assert "1 завдання не виконано: планове знищення записів." in operator.get("/staff/board").text
     page = operator.get("/staff/jobs").text
     assert "не залишилося місця" in page
     assert "Звільніть місце" in page
