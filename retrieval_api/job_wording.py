@@ -30,7 +30,7 @@ _CAUSES: Final[tuple[tuple[str, Words], ...]] = (
         "its holds are not confirmed",
         Words(
             N_("Після відновлення індексу ще не підтверджено заборони знищення."),
-            N_("Виконайте на сервері protokol hold confirm, звірте список із запитами і підтвердьте його."),
+            N_("На сервері: protokol hold confirm. Звірте список із запитами на папері чи в копії."),
         ),
     ),
     (

@@ -46,7 +46,7 @@ def test_a_lost_database_is_rebuilt_and_nothing_destroyed_until_a_person_has_loo
     asked = protokol(env, "hold", "confirm", expect=1)
     assert "2026-10-12T10:00:00.000+03:00" in asked.stdout
     digest = asked.stderr.split()[-1]
-    assert digest in said
+    assert "`protokol hold confirm`" in said
     assert digest in protokol(env, "hold", "confirm", "0" * 16, expect=2).stderr
     protokol(env, "retention", "run", *LATER, expect=2)
     assert protokol_json(env, "archive", "stats")["segments"] == 2
