@@ -48,7 +48,7 @@ ADVICE: dict[str, str] = {
     "broken_link": "a manifest does not follow its predecessor: the chain was forked or edited, inquire",
     "uncovered": "neither footage nor a signed gap: look for open links, quarantine, a lost spool",
     "garbage": "a purge was interrupted: `protokol retention run` finishes it",
-    "record": "a rebuilt index would not know it; the server writes it at its start and before a purge",
+    "record": "a rebuilt index would not know it; the server writes it at the end of each purge",
     **custody_check.ADVICE,
 }
 

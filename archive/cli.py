@@ -233,9 +233,10 @@ def migrate() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True)
 def reindex(*, as_json: bool) -> None:
-    """Rebuild the index, in an empty database, from objects and keys. Exit code 1 with findings.
+    """Rebuild the index from objects and keys, into the empty database that PROTOKOL_DATABASE_URL names.
 
-    Purge stays frozen until `protokol hold confirm`.
+    Nothing is destroyed until `protokol hold confirm`. Requests, accounts, certificates and the custody log
+    are not in the store: restore a backup of the database where there is one. Exit code 1 with findings.
     """
     archive = Archive.open(load_settings(), migrate=True, rebuild=True)
     report = rebuilding.reindex(archive, actor(), now_us())
@@ -246,7 +247,7 @@ def reindex(*, as_json: bool) -> None:
             if name != "findings":
                 click.echo(f"{name}: {value}")
         _tell(report.findings)
-    click.echo("purge is frozen until the holds are confirmed: protokol hold confirm", err=True)
+    click.echo("nothing is destroyed until the holds are confirmed: protokol hold confirm", err=True)
     sys.exit(1 if report.findings else 0)
 
 

@@ -56,7 +56,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """What does a kind of job. `supersedes`: one success settles every earlier failure of the kind."""
+    """What does a kind of job. `supersedes`: the end of one, good or bad, settles every earlier failure of
+    the kind.
+    """
 
     run: Callable[[Work], None]
     supersedes: bool = False
@@ -143,11 +145,19 @@ class JobWorker:
             expected = isinstance(error, ProtokolError | SQLAlchemyError | OSError)
             log.exception("job_failed", error=str(error), exc_info=None if expected else error)
             reason = f"{type(error).__name__}: {error}" if not expected else str(error)
-            return lambda session: self._fail(session, held, reason, for_good=for_good)
+            return lambda session: self._fail(session, held, reason, handler, for_good=for_good)
         return lambda session: jobs.finish(session, held, self._clock(), supersedes=handler.supersedes)
 
-    def _fail(self, session: Session, held: Lease, reason: str, *, for_good: bool) -> None:
-        state = jobs.fail(session, held, reason, self._clock(), chance=random.random(), for_good=for_good)
+    def _fail(self, session: Session, held: Lease, reason: str, handler: Handler, *, for_good: bool) -> None:
+        state = jobs.fail(
+            session,
+            held,
+            reason,
+            self._clock(),
+            chance=random.random(),
+            for_good=for_good,
+            supersedes=handler.supersedes,
+        )
         if state == "failed":
             _log.critical("job_dead", alarm=True, job=held.id, kind=held.kind, key=held.key, reason=reason)
 

@@ -143,17 +143,23 @@ def finish(session: Session, held: Lease, now_us: int, *, supersedes: bool = Fal
     """
     _end(_held(session, held), "done", now_us)
     if supersedes:
-        session.flush()
-        settled = update(Job).where(Job.kind == held.kind, Job.state == "failed", Job.id < held.id)
-        session.execute(settled.values(state="cancelled"))
+        _settle_earlier(session, held)
 
 
 def fail(
-    session: Session, held: Lease, error: str, now_us: int, *, chance: float, for_good: bool = False
+    session: Session,
+    held: Lease,
+    error: str,
+    now_us: int,
+    *,
+    chance: float,
+    for_good: bool = False,
+    supersedes: bool = False,
 ) -> State:
     """Queue the job again after its back-off; `for_good`, or after the last attempt, it is a dead letter.
 
-    `chance` in [0, 1) is the jitter's. Returns the new state. Raises LeaseLostError.
+    With `supersedes`, it is then the only one of its kind: what fails each hour is one thing to mend, not
+    twenty-four a day. `chance` in [0, 1) is the jitter's. Returns the new state. Raises LeaseLostError.
     """
     job = _held(session, held)
     job.last_error = error[:_MAX_ERROR]
@@ -162,6 +168,8 @@ def fail(
         return "cancelled"
     if for_good or job.attempts >= job.max_attempts:
         _end(job, "failed", now_us)
+        if supersedes:
+            _settle_earlier(session, held)
         return "failed"
     _queue(job, now_us + backoff_us(job.attempts, chance))
     return "queued"
@@ -183,15 +191,16 @@ def end_cancelled(session: Session, held: Lease, now_us: int) -> None:
 
 def cancel(session: Session, job_id: int, actor: str, now_us: int) -> State:
     """End a queued job at once; ask for the end of a running one, which its worker sees when it next tells
-    its progress. Returns the state after it. Raises JobError for one that is over, or never was.
+    its progress; settle a dead letter that nobody needs any more. Returns the state after it. Raises
+    JobError for one that is done or cancelled, or never was.
     """
     job = _locked(session, job_id)
-    if job.state not in {"queued", "running"}:
+    if job.state in {"done", "cancelled"}:
         raise JobError(f"job {job_id} is {job.state} already")
-    if job.state == "queued":
-        _end(job, "cancelled", now_us)
-    else:
+    if job.state == "running":
         job.cancel_asked = True
+    else:
+        _end(job, "cancelled", now_us)
     return _told(session, job, "job_cancelled", actor, now_us)
 
 
@@ -214,6 +223,12 @@ def forget(session: Session, now_us: int) -> None:
 def counts(session: Session) -> dict[State, int]:
     found = session.execute(select(Job.state, func.count()).group_by(Job.state)).all()
     return {state: next((count for each, count in found if each == state), 0) for state in STATES}
+
+
+def dead_letters(session: Session) -> dict[str, int]:
+    """Kind → how many jobs of it have failed for good; only kinds with any, by name."""
+    statement = select(Job.kind, func.count()).where(Job.state == "failed").group_by(Job.kind)
+    return dict(session.execute(statement.order_by(Job.kind)).all())
 
 
 def shown(session: Session, limit: int = 100) -> list[Job]:
@@ -256,6 +271,12 @@ def _locked(session: Session, job_id: int) -> Job:
     if job is None:
         raise JobError(f"there is no job {job_id}; `protokol archive jobs` shows all")
     return job
+
+
+def _settle_earlier(session: Session, held: Lease) -> None:
+    session.flush()
+    earlier = update(Job).where(Job.kind == held.kind, Job.state == "failed", Job.id < held.id)
+    session.execute(earlier.values(state="cancelled"))
 
 
 def _queue(job: Job, not_before_us: int) -> None:

@@ -50,7 +50,7 @@ def retry(job_id: int) -> None:
 @jobs.command()
 @click.argument("job_id", type=click.IntRange(1, 2**63 - 1))
 def cancel(job_id: int) -> None:
-    """End a job that waits; ask for the end of one that runs."""
+    """End a job that waits, or failed for good; ask for the end of one that runs."""
     _do(jobs_table.cancel, job_id)
 
 

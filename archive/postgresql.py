@@ -13,9 +13,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
+
+from archive.models.base import Base
 
 OLDEST_VERSION = 15
 # The web framework's thread pool has 40 threads, each with one transaction at a time. Two server
@@ -102,3 +104,17 @@ def serialise(session: Session, what: str) -> None:
 def _key(what: str) -> int:
     """PostgreSQL's advisory locks are signed 64-bit numbers, of the whole database."""
     return int.from_bytes(hashlib.sha256(f"protokol {what}".encode()).digest()[:8], "big", signed=True)
+
+
+def count_on(session: Session, *tables: type[Base]) -> None:
+    """Let the keys of these tables, which count up, go on after the greatest: rows that brought their own did
+    not move the counter. SQLite counts from the greatest by itself.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return
+    for table in tables:
+        (column,) = inspect(table).primary_key
+        greatest = session.scalar(select(func.max(column)))
+        if greatest is not None:
+            counter = func.pg_get_serial_sequence(table.__tablename__, column.name)
+            session.execute(select(func.setval(counter, greatest)))

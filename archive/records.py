@@ -1,12 +1,14 @@
 """What the index knows and no segment tells, kept beside the footage: `protokol archive reindex` needs it.
 
 Holds, enrolled public keys and versions of the rooms file are small objects of the raw store, each signed by
-the server's key, so that nobody with the store alone can add a key or take a hold away unseen. They name
-nobody: a hold's reason, ground and author stay in its row.
+the server's key together with its name, so that nobody with the store alone can add a key, or pass one record
+off as another. They name nobody: a hold's reason, ground and author stay in its row. Who has the store can
+still remove a record, or put an older one of the same name back: `check` tells both while the index stands,
+and after its loss a person confirms the holds.
 
 A record is written after the commit of what it tells about: the index is the truth, and a store that is away
 must not keep a resident from asking for a recording. `sync` writes what such a moment, or a crash, has left
-out: at the server's start and before each purge. A hold that was let go in such a moment comes back with a
+out: at the end of each purge. A hold that was let go in such a moment comes back with a
 rebuilt index, where a person confirms all of them before anything is destroyed.
 """
 
@@ -29,7 +31,7 @@ from recorder.logging import get_logger
 from recorder.manifest import canonical
 
 Kind = Literal["holds", "enrolments", "rooms"]
-# A rooms file of a hundred rooms is 40 KB.
+# A hundred times a rooms file of a hundred rooms, which is 40 KB.
 _MAX_BYTES = 4 << 20
 _log = get_logger()
 
@@ -91,10 +93,14 @@ class Records:
         if isinstance(row, Hold) and row.released_us is not None:
             self.raw.delete([name])
             return
-        signature = base64.b64encode(self.server_key.sign(canonical(document))).decode()
+        signature = base64.b64encode(self.server_key.sign(_signed(name, document))).decode()
         writer = self.raw.writer(name)
-        writer.write(canonical({"record": document, "signature": signature}))
-        writer.commit()
+        try:
+            writer.write(canonical({"record": document, "signature": signature}))
+            writer.commit()
+        except StoreError:
+            writer.abort()
+            raise
 
     def _stored(self, name: str) -> dict[str, Any] | None:
         try:
@@ -111,13 +117,20 @@ class Records:
         return _verified(name, raw, self.server_key.public_key())
 
 
+def _signed(name: str, document: dict[str, Any]) -> bytes:
+    """With the name: a record counts under its own alone, and nothing else that the key signs is a record."""
+    return canonical({"name": name, "record": document})
+
+
 def _verified(name: str, raw: bytes, key: Ed25519PublicKey) -> dict[str, Any]:
     try:
         envelope = json.loads(raw)
         document: dict[str, Any] = envelope["record"]
-        key.verify(base64.b64decode(envelope["signature"]), canonical(document))
-    except (ValueError, KeyError, TypeError, InvalidSignature) as error:
-        raise RecordError(f"{name} is not a record that this server has signed") from error
+        key.verify(base64.b64decode(envelope["signature"]), _signed(name, document))
+    except (ValueError, KeyError, TypeError, RecursionError, InvalidSignature) as error:
+        raise RecordError(
+            f"{name} is not a record that this server has signed: restore it from a backup of the store"
+        ) from error
     return document
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive import custody, enrolment, room_days, rows
+from archive import custody, enrolment, postgresql, room_days, rows
 from archive.check import Finding
 from archive.database import DatabaseError
 from archive.keys import KeyGoneError
@@ -66,14 +66,15 @@ class Report:
 def reindex(archive: Archive, actor: str, now_us: int) -> Report:
     """Durable room-day by room-day; cut off, it is begun again in another empty database.
 
-    Raises DatabaseError where the index is not empty, RecordError where a record was not signed by this
-    server, or none of a rooms file is there: without them no manifest can be judged; StoreError.
+    Raises DatabaseError where the index is not empty; RecordError where a record was not signed by this
+    server, or none of a rooms file is there (without them no manifest can be judged), which leaves the index
+    empty; StoreError.
     """
     _require_empty(archive)
     report = Report()
     with archive.database.transaction() as session:
         # First of all: killed anywhere later, the half index destroys nothing.
-        session.add(ArchiveMark(name=HOLDS_UNCONFIRMED, value=str(now_us)))
+        session.merge(ArchiveMark(name=HOLDS_UNCONFIRMED, value=str(now_us)))
     with archive.database.transaction() as session:
         _restore_records(session, archive, report)
     for day, names in groupby(archive.store.names(), key=room_day_of):
@@ -110,8 +111,13 @@ def _restore_records(session: Session, archive: Archive, report: Report) -> None
         session.add(Enrolment(**document, public_key=key))
         report.enrolments += 1
     for document in sorted(archive.records.read("holds"), key=lambda each: int(each["id"])):
-        session.add(Hold(**document, reason=_LOST, legal_ground=_LOST, author="system"))
+        # The request is lost, and its number will be another's, whose decision must not end this hold.
+        request_id = document.pop("request_id")
+        reason = _LOST if request_id is None else f"{_LOST}; it stood for request {request_id} of that index"
+        session.add(Hold(**document, reason=reason, legal_ground=_LOST, author="system"))
         report.holds += 1
+    session.flush()
+    postgresql.count_on(session, RoomsVersion, Hold)
 
 
 def _restore_day(

@@ -230,4 +230,5 @@ def hold_confirm(digest: str | None) -> None:
                 click.echo(rendering.hold_line(hold, timezone, at_us))
             waiting = frozen.is_frozen(session)
             wanted = frozen.digest(session)
-    _leave([f"unconfirmed; if these are all: protokol hold confirm {wanted}"] if waiting else [])
+    told = "unconfirmed. If no request on paper or in a backup lacks its hold: protokol hold confirm"
+    _leave([f"{told} {wanted}"] if waiting else [])

@@ -18,7 +18,9 @@ class ClockError(ProtokolError):
 
 
 class ConfirmationError(ProtokolError):
-    """The run would destroy more than half of the archive, or another plan than the confirmed one."""
+    """A person must look first: the run would destroy more than half of the archive, or another plan than the
+    confirmed one, or the holds of a rebuilt index are not confirmed.
+    """
 
 
 class PurgeError(ProtokolError):

@@ -34,12 +34,13 @@ def require_confirmed(session: Session) -> None:
     if is_frozen(session):
         raise ConfirmationError(
             "the index was rebuilt and its holds are not confirmed: nothing is destroyed. Compare "
-            f"`protokol hold list` with the requests, then: protokol hold confirm {digest(session)}"
+            "`protokol hold list` with the requests on paper or in a backup, add what is missing, and see "
+            "`protokol hold confirm`"
         )
 
 
 def confirm(archive: Archive, given: str, *, actor: str, now_us: int) -> bool:
-    """The holds are as they must be, says a person; False where nothing waits for it.
+    """The holds are as they must be, says a person; durable on return. False where nothing waits for it.
 
     Raises ConfirmationError when the holds are others than those of the digest.
     """
@@ -49,7 +50,7 @@ def confirm(archive: Archive, given: str, *, actor: str, now_us: int) -> bool:
             return False
         if given != digest(session):
             raise ConfirmationError(
-                f"the holds in force are {digest(session)}, not {given[:64]}: look at `protokol hold list`"
+                f"the holds in force are {digest(session)}, not {given[:64]}: look at `protokol hold confirm`"
             )
         session.delete(mark)
         session.flush()

@@ -7,12 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from archive import marks, search
+from archive import jobs, marks, search
 from archive.system import Archive
-from retrieval_api import pages, readiness_view, wording
+from retention import frozen
+from retrieval_api import job_wording, pages, readiness_view, wording
 from retrieval_api.auth import Staff, require
 from retrieval_api.pages import archive_of, now_of
 from retrieval_api.routes.extension import CHANGE_ROLES
+from retrieval_api.routes.jobs import JOB_ROLES
 from retrieval_api.routes.quarantine import QUARANTINE_ROLES, new_count
 from retrieval_api.routes.rooms import FOOTAGE_ROLES
 
@@ -38,6 +40,8 @@ def board(
         states = search.room_states(session, archive.configurations, now_us)
         alerts = marks.going_on(session)
         refused = new_count(session, now_us) if staff.role in QUARANTINE_ROLES else 0
+        dead = jobs.dead_letters(session) if staff.role in JOB_ROLES else {}
+        is_frozen = staff.role in JOB_ROLES and frozen.is_frozen(session)
         version, rooms = archive.configurations.current(session)
     configurations = {room.id: rooms.configuration(room.id, version) for room in rooms.rooms}
     readiness = readiness_view.of_rooms(states, configurations, now_us)
@@ -61,6 +65,9 @@ def board(
         closing=[state for state in states if state.closes_while_in_use(now_us)],
         rooms_problem=rooms_problem,
         refused=refused,
+        dead=sum(dead.values()),
+        dead_kinds=[job_wording.kind(each).what for each in dead],
+        is_frozen=is_frozen,
         alerts=alerts,
         alarmed=any(mark.kind == "air_raid_alert" and mark.room is None for mark in alerts),
         mark_words=wording.MARKS,

@@ -46,6 +46,7 @@ def test_no_page_has_barriers(page, language) -> None:
         "/staff/alert",
         "/staff/custody",
         "/staff/quarantine",
+        "/staff/jobs",
         "/staff/certificates",
         "/staff/certificates/1",
         "/notice/108",

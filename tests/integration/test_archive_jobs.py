@@ -165,6 +165,23 @@ def test_a_later_success_settles_earlier_failures_of_its_kind_alone(database):
         assert jobs.shown(session)[0].key == "other"
 
 
+def test_what_fails_each_hour_is_one_dead_letter_the_newest(database):
+    for key in ("first", "second"):
+        add(database, key)
+        do(database, jobs.fail, take(database), "no", T0, chance=0, for_good=True, supersedes=True)
+    assert (job(database, "first").state, job(database, "second").state) == ("cancelled", "failed")
+    with database.reading() as session:
+        assert jobs.dead_letters(session) == {"purge": 1}
+
+
+def test_a_dead_letter_that_nobody_needs_is_settled_by_hand(database):
+    add(database)
+    do(database, jobs.fail, take(database), "no", T0, chance=0, for_good=True)
+    assert do(database, jobs.cancel, 1, "user:3", T0) == "cancelled"
+    with database.reading() as session:
+        assert jobs.dead_letters(session) == {}
+
+
 def test_what_is_over_is_forgotten_after_a_month_and_dead_letters_are_not(database):
     add(database, "done")
     do(database, jobs.finish, take(database), T0)

@@ -81,11 +81,15 @@ def dump(archive, *, without=()) -> bytes:
     return b"\n".join(sorted(lines))
 
 
+def open_new(archive, url) -> Archive:
+    """The same store and keys under another database."""
+    settings = archive.settings.model_copy(update={"database_url": url})
+    return Archive.open(settings, migrate=True, rebuild=True)
+
+
 def rebuilt(archive, tmp_path) -> tuple[Archive, rebuilding.Report]:
     """The same store and keys under an empty database."""
-    url = f"sqlite:///{tmp_path / f'new-{os.urandom(4).hex()}.sqlite'}"
-    settings = archive.settings.model_copy(update={"database_url": url})
-    new = Archive.open(settings, migrate=True, rebuild=True)
+    new = open_new(archive, f"sqlite:///{tmp_path / f'new-{os.urandom(4).hex()}.sqlite'}")
     return new, rebuilding.reindex(new, "cli:0", LATER + US_PER_DAY)
 
 
@@ -155,6 +159,65 @@ def test_nothing_is_destroyed_until_the_holds_are_confirmed(archive, tmp_path):
     purge.run(new, actor="system", now_us=LATER)
     assert len(list(new.store.names())) == 1
     new.close()
+
+
+@pytest.mark.both_databases
+def test_a_rebuilt_index_goes_on_counting_where_the_old_one_stood(archive, database_url):
+    """On PostgreSQL a row that is given its number does not move the counter: the next hold was refused."""
+    fill(archive)
+    hold(archive, LATER, LATER + SECOND)
+    new = open_new(archive, database_url)
+    rebuilding.reindex(new, "cli:0", LATER + US_PER_DAY)
+    hold(new, LATER, LATER + SECOND)
+    with new.database.transaction() as session:
+        assert [each.id for each in holds.active(session)] == [1, 2]
+        text = session.get_one(RoomsVersion, 1).text
+        assert new.configurations.publish(session, f"{text}# again\n", "cli:0", LATER + US_PER_DAY) == 2
+    new.close()
+
+
+def test_a_rebuild_that_was_refused_may_be_begun_again_in_the_same_database(archive, tmp_path, database_url):
+    fill(archive)
+    root = archive.store.raw.root
+    (root / "_records" / "rooms").rename(tmp_path / "rooms")
+    new = open_new(archive, database_url)
+    with pytest.raises(RecordError, match="backup of the store"):
+        rebuilding.reindex(new, "cli:0", LATER)
+    (tmp_path / "rooms").rename(root / "_records" / "rooms")
+    assert rebuilding.reindex(new, "cli:0", LATER).segments == 4
+    new.close()
+
+
+def test_a_record_counts_under_its_own_name_alone(archive, tmp_path):
+    """Who has the store alone cannot pass one signed record off as another."""
+    fill(archive)
+    hold(archive, LATER, LATER + SECOND)
+    path = next(archive.store.raw.root.glob("_records/holds/*"))
+    path.with_name("7.json").write_bytes(path.read_bytes())
+    with pytest.raises(RecordError, match=r"holds/7\.json"):
+        rebuilt(archive, tmp_path)
+
+
+def test_a_hold_of_a_lost_request_is_not_the_next_requests(archive, tmp_path):
+    fill(archive)
+    order = holds.HoldOrder(
+        "108", Interval(LATER, LATER + SECOND), "request", "law", "request:1", request_id=1
+    )
+    with archive.database.transaction() as session:
+        holds.place(session, archive, [order], LATER)
+    new, _ = rebuilt(archive, tmp_path)
+    with new.database.reading() as session:
+        (found,) = holds.active(session)
+    assert found.request_id is None
+    assert "request 1 " in found.reason
+    new.close()
+
+
+def test_a_record_that_nests_without_end_is_no_record(archive):
+    fill(archive)
+    path = next(archive.store.raw.root.glob("_records/rooms/*"))
+    path.write_bytes(b"[" * 200_000)
+    assert [finding.kind for finding in check(archive)] == ["record"]
 
 
 def test_a_hold_that_was_let_go_does_not_come_back(archive, tmp_path):

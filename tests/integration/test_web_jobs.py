@@ -1,0 +1,175 @@
+"""What failed for good is told, on the board and on a page, with what to do about it, and tried again."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from archive import jobs
+from archive.job_worker import JobWorker
+from archive.models import ArchiveMark, CustodyEvent, Job
+from archive.reindex import HOLDS_UNCONFIRMED
+from recorder.instants import US_PER_DAY, US_PER_MINUTE, now_us
+from retention.service import KIND, RetentionService
+from retrieval_api import job_wording
+from tests.footage import FakeAgent, make_archive
+from tests.web import Client, add_staff, serving
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    made = make_archive(tmp_path_factory.mktemp("jobs"))
+    add_staff(made)
+    with serving(made) as address:
+        yield made, address
+    made.close()
+
+
+@pytest.fixture
+def archive(served):
+    """The archive without a job, whatever the test before has left."""
+    made, _ = served
+    with made.database.transaction() as session:
+        for each in session.scalars(select(Job)):
+            session.delete(each)
+    return made
+
+
+@pytest.fixture
+def url(served):
+    return served[1]
+
+
+@pytest.fixture
+def operator(url):
+    with Client(base_url=url, timeout=30) as client:
+        client.log_in("operator")
+        yield client
+
+
+def add(archive, key, **more) -> int:
+    with archive.database.transaction() as session:
+        assert jobs.enqueue(session, KIND, key, now_us(), **more)
+        return session.scalars(select(Job.id).where(Job.key == key)).one()
+
+
+def fail(archive, key, error) -> int:
+    number = add(archive, key)
+    with archive.database.transaction() as session:
+        held = jobs.lease(session, now_us(), "one", {KIND})
+        jobs.fail(session, held, error, now_us(), chance=0, for_good=True)
+    return number
+
+
+def state(archive, number) -> str:
+    with archive.database.reading() as session:
+        return session.get(Job, number).state
+
+
+def work(archive) -> None:
+    assert JobWorker(archive, RetentionService(archive).handlers()).run_one()
+
+
+def test_where_nothing_is_to_be_done_nothing_is_told(archive, operator):
+    assert "Усе виконано" in operator.get("/staff/jobs").text
+    board = operator.get("/staff/board").text
+    assert "не виконано" not in board
+    assert "Знищення зупинено" not in board
+
+
+def test_a_dead_letter_is_told_with_what_to_do_and_tried_again(archive, operator):
+    number = fail(archive, "full", "no space left for 0198.mp4")
+    assert "1 завдання не виконано: планове знищення записів." in operator.get("/staff/board").text
+    page = operator.get("/staff/jobs").text
+    assert "не залишилося місця" in page
+    assert "Звільніть місце" in page
+    assert "no space left for 0198.mp4" in page
+    english = operator.get("/staff/jobs?lang=en").text
+    assert "Make room, then try again." in english
+    assert operator.form("/staff/jobs?lang=uk", f"/staff/jobs/{number}/retry").status_code == 303
+    assert state(archive, number) == "queued"
+    assert "не виконано" not in operator.get("/staff/board").text
+    again = operator.form("/staff/jobs", f"/staff/jobs/{number}/retry")
+    assert again.status_code == 409
+    assert "тим часом змінилося" in again.text
+    with archive.database.reading() as session:
+        event = session.scalars(select(CustodyEvent).order_by(CustodyEvent.sequence.desc())).first()
+    assert (event.action, event.subject) == ("job_retried", f"job:{number}")
+    assert event.actor.startswith("user:")
+
+
+def test_what_waits_runs_or_failed_can_be_cancelled(archive, operator):
+    dead = fail(archive, "dead", "ZeroDivisionError: a defect")
+    later = add(archive, "later", not_before_us=now_us() + 60 * US_PER_MINUTE)
+    running = add(archive, "now")
+    with archive.database.transaction() as session:
+        held = jobs.lease(session, now_us(), "one", {KIND})
+        jobs.progress(session, held, 3, 1200)
+    page = operator.get("/staff/jobs").text
+    for told in ("Покажіть рядок нижче", "почнеться о", "3 з 1\u00a0200"):
+        assert told in page
+    for number in (dead, later, running):
+        assert operator.form("/staff/jobs", f"/staff/jobs/{number}/cancel").status_code == 303
+    assert [state(archive, each) for each in (dead, later, running)] == ["cancelled", "cancelled", "running"]
+    assert "скасовується" in operator.get("/staff/jobs").text
+    for number in (dead, 2**40):
+        assert operator.form("/staff/jobs", f"/staff/jobs/{number}/cancel").status_code == 409
+
+
+def test_what_a_dead_worker_left_is_told(archive, operator):
+    add(archive, "killer", max_attempts=1)
+    with archive.database.transaction() as session:
+        assert jobs.lease(session, now_us(), "one", {KIND}, lease_us=0)
+    assert "перервалося" in operator.get("/staff/jobs").text
+    with archive.database.transaction() as session:
+        assert jobs.lease(session, now_us() + 1, "two", {KIND}) is None
+    assert "зупинявся посеред" in operator.get("/staff/jobs").text
+
+
+def test_a_rebuilt_index_is_told_once_however_often_purge_was_refused(archive, operator):
+    with archive.database.transaction() as session:
+        session.add(ArchiveMark(name=HOLDS_UNCONFIRMED, value=str(now_us())))
+    for hour in range(3):
+        add(archive, f"hour {hour}")
+        work(archive)
+    board = operator.get("/staff/board").text
+    assert "Знищення зупинено" in board
+    assert "protokol hold confirm" in board
+    assert "1 завдання не виконано" in board
+    assert "не підтверджено заборони" in operator.get("/staff/jobs").text
+    with archive.database.transaction() as session:
+        session.delete(session.get(ArchiveMark, HOLDS_UNCONFIRMED))
+    add(archive, "confirmed")
+    work(archive)
+    board = operator.get("/staff/board").text
+    assert "Знищення зупинено" not in board
+    assert "не виконано" not in board
+
+
+def test_a_run_that_a_person_must_confirm_is_told_as_that(archive, operator):
+    FakeAgent(archive).record(now_us() - 40 * US_PER_DAY)
+    add(archive, "most of it")
+    work(archive)
+    assert "більше половини архіву" in operator.get("/staff/jobs").text
+
+
+def test_it_is_for_those_whom_it_concerns(archive, url):
+    number = fail(archive, "dead", "no")
+    for role, seen in (("auditor", 200), ("admin", 200), ("clerk", 403), ("reviewer", 403)):
+        with Client(base_url=url, timeout=30) as client:
+            assert client.get("/staff/jobs").status_code == 303
+            client.log_in(role)
+            page = client.get("/staff/jobs")
+            assert page.status_code == seen
+            assert (f"/staff/jobs/{number}/retry" in page.text) == (role == "admin")
+            assert ("Переглянути завдання" in client.get("/staff/board").text) == (seen == 200)
+            assert client.post(f"/staff/jobs/{number}/retry").status_code == 403
+            if role != "admin":
+                form = client.form("/staff/board", f"/staff/jobs/{number}/cancel")
+                assert form.status_code == 403
+    assert state(archive, number) == "failed"
+
+
+def test_every_kind_of_job_has_words():
+    assert {KIND} == set(job_wording.KINDS)
+    assert job_wording.kind("of a later version").what
