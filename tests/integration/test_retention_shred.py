@@ -44,7 +44,9 @@ def run(archive, now_us=DUE):
 
 def objects(archive):
     """Segment id → name and sealed sample index."""
-    statement = select(Segment.id, Segment.object_name, SampleIndex.encoded).join(SampleIndex)
+    statement = select(Segment.id, Segment.object_name, SampleIndex.encoded).join(
+        SampleIndex, SampleIndex.segment_id == Segment.id
+    )
     with archive.database.reading() as session:
         return {row.id: (row.object_name, row.encoded) for row in session.execute(statement)}
 
