@@ -118,8 +118,8 @@ def _restore_records(session: Session, archive: Archive, report: Report) -> None
         session.add(Hold(**document, reason=_LOST, legal_ground=_LOST, author="system"))
         report.holds += 1
     session.flush()
-    for key in (RoomsVersion.version, Hold.id):
-        count_on(session, key)
+    for counted in (RoomsVersion.version, Hold.id):
+        count_on(session, counted)
 
 
 def _restore_day(

@@ -58,7 +58,7 @@ class Archive:
         server_key = load_or_make_server_key(settings.server_key_file)
         with database.reading() as session:
             mark = session.get(ArchiveMark, _KIND)
-            if not rebuild and session.get(ArchiveMark, REBUILDING):
+            if not rebuild and session.get(ArchiveMark, REBUILDING) is not None:
                 raise DatabaseError(
                     "the index was rebuilt in part only: name a new database in PROTOKOL_DATABASE_URL and "
                     "begin `protokol archive reindex` again"
