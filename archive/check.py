@@ -25,6 +25,7 @@ _PIECE_BYTES = 1 << 20
 Kind = Literal[
     "missing",
     "altered",
+    "unreadable",
     "keyless",
     "doubled",
     "foreign",
@@ -40,6 +41,7 @@ Kind = Literal[
 ADVICE: dict[str, str] = {
     "missing": "restore the object from a backup of the store; the index still knows its digest",
     "altered": "restore the object from a backup of the store; keep the altered one for the inquiry",
+    "unreadable": "the store did not give it: look at its disk or its server, then check again",
     "keyless": "its key is not in the key database: was a backup of the keys or of the index put back?",
     "doubled": "the same place on the chain twice: compare the two, and keep both for the inquiry",
     "foreign": "no row names this object: an upload that was cut off after its rename, or a stranger's file",
@@ -62,7 +64,7 @@ class Finding:
 def check(archive: Archive, *, deep: bool = False) -> Iterator[Finding]:
     """Findings one by one; none is a clean archive. With `deep`, every object is read and hashed."""
     with archive.database.reading() as session:
-        yield from _objects(session, archive.store, deep=deep)
+        yield from _objects(session, archive, deep=deep)
         if deep:
             yield from _signatures(session)
         yield from _links(session)
@@ -87,8 +89,8 @@ def witness_findings(archive: Archive, paths: Iterable[Path]) -> Iterator[Findin
             yield Finding(kind, line)
 
 
-def _objects(session: Session, store: Store, *, deep: bool) -> Iterator[Finding]:
-    known = set()
+def _objects(session: Session, archive: Archive, *, deep: bool) -> Iterator[Finding]:
+    store, known = archive.store, set[str]()
     segments = select(Segment.object_name, Segment.size_bytes, Segment.file_sha256)
     refused = select(Quarantine.object_name, Quarantine.size_bytes, Quarantine.sha256)
     for statement in (segments, refused):
@@ -106,8 +108,17 @@ def _objects(session: Session, store: Store, *, deep: bool) -> Iterator[Finding]
             yield finding
     known.update(session.scalars(select(Garbage.object_name)))
     for name in store.names():
-        if name not in known:
+        if name not in known and not _is_known_now(archive, name):
             yield Finding("foreign", f"{name} stands in the store and in no row")
+
+
+def _is_known_now(archive: Archive, name: str) -> bool:
+    """Whether a row names the object by now: the server accepts, and purges, while it is checked."""
+    with archive.database.reading() as session:
+        return any(
+            session.scalar(select(table.object_name).where(table.object_name == name)) is not None
+            for table in (Segment, Gap, Quarantine, Garbage)
+        )
 
 
 def _object(store: Store, name: str, size_bytes: int, sha256: str | None) -> Finding | None:
@@ -116,17 +127,27 @@ def _object(store: Store, name: str, size_bytes: int, sha256: str | None) -> Fin
     except ObjectMissingError:
         return Finding("missing", f"{name} is in the index and not in the store")
     except StoreError as error:
-        return Finding("keyless" if isinstance(error, KeyGoneError) else "altered", str(error))
+        return _refused(error)
     try:
         if reader.size_bytes != size_bytes:
             return Finding("altered", f"{name} has {reader.size_bytes} bytes, the index says {size_bytes}")
         if sha256 is not None and _digest(reader) != sha256:
             return Finding("altered", f"{name} does not have the digest that was accepted")
-    except AlteredError as error:
-        return Finding("altered", str(error))
+    except StoreError as error:
+        return _refused(error)
     finally:
         reader.close()
     return None
+
+
+def _refused(error: StoreError) -> Finding:
+    match error:
+        case KeyGoneError():
+            return Finding("keyless", str(error))
+        case AlteredError():
+            return Finding("altered", str(error))
+        case _:
+            return Finding("unreadable", str(error))
 
 
 def _digest(reader: ObjectReader) -> str:

@@ -56,6 +56,8 @@ class Database:
         try:
             engine = create_engine(
                 parsed if self.is_sqlite else parsed.set(drivername="postgresql+psycopg"),
+                # Errors are logged, and rows bear names, addresses and digests of passwords.
+                hide_parameters=True,
                 **(
                     {"connect_args": {"timeout": 30}} if self.is_sqlite else postgresql.engine_options(parsed)
                 ),

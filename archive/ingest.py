@@ -164,7 +164,7 @@ class Ingest:
         date = local_date(manifest.start_us, self.archive.timezone(session)).isoformat()
         day = room_days.peek(session, self.archive.configurations, manifest.room, date)
         if not room_days.may_keep(session, day, manifest.interval, now_us):
-            return _expired(day)
+            return _expired(day.room, day.date)
         return None
 
 
@@ -282,6 +282,12 @@ class Upload:
             return self._quarantine(Reason("unreadable_media", f"unreadable media: {error}"), now_us)
         if (wrong := contradiction(index, manifest.interval)) is not None:
             return self._quarantine(Reason("contradicting_times", wrong), now_us)
+        early = self._look_early(signed, now_us)
+        if isinstance(early, Reason):
+            return self._quarantine(early, now_us)
+        if early is not None:
+            writer.abort()
+            return early
         name = self._name()
         stored = rows.StoredSegment(
             self._date,
@@ -299,34 +305,47 @@ class Upload:
             if refused is None:
                 rows.insert_segment(session, signed, manifest, stored, now_us)
                 self._tell(session, signed, "segment_accepted", f"segment:{manifest.segment_id}", now_us)
-            # Taken in before and purged since: the row is gone, and this object must go too.
-            stands = session.get(Segment, manifest.segment_id) is not None
+            stands = refused is None or self._stands(session, Segment, name, writer)
             self._fault("inserted")
         self._fault("committed")
         if isinstance(refused, Reason):
-            return self._register_quarantine(refused, name, now_us)
+            return self._register_quarantine(refused, name, writer, now_us)
         if not stands:
             self._archive.store.delete([name])
         return refused or Answer("accepted")
 
+    def _look_early(self, signed: SignedManifest, now_us: int) -> Answer | Reason | None:
+        """As `_look_again`, without a lock and before the object has its name: what is refused gets the name
+        of what is refused, and an object that stands is replaced by its twin only where both came at once.
+        """
+        with self._archive.database.reading() as session:
+            day = room_days.peek(session, self._archive.configurations, signed.manifest.room, self._date)
+            return _look(session, day, signed, now_us)
+
     def _look_again(self, session: Session, signed: SignedManifest, now_us: int) -> Answer | Reason | None:
         """Under the room-day's lock: an answer other than a first acceptance, why it is refused, or None."""
-        manifest = signed.manifest
-        key = (manifest.room, self._date)
-        day = room_days.lock(session, self._archive.configurations, [key])[key]
-        link = session.get(ChainLink, (manifest.enrolment, manifest.source, manifest.sequence))
-        if link is not None and link.manifest_sha256 == signed.sha256:
-            return Answer("accepted", again=True)
-        if not room_days.may_keep(session, day, manifest.interval, now_us):
-            return _expired(day)
-        if link is not None:
-            return Reason("fork", f"a fork: another manifest stands at sequence {manifest.sequence}")
-        same_id = select(ChainLink.sequence).where(ChainLink.manifest_id == manifest.segment_id)
-        if session.scalar(same_id) is not None:
-            return Reason("same_id", "another manifest was accepted under the same segment id")
-        return None
+        key = (signed.manifest.room, self._date)
+        return _look(
+            session, room_days.lock(session, self._archive.configurations, [key])[key], signed, now_us
+        )
+
+    def _stands(self, session: Session, table: type[Segment | Gap], name: str, writer: SealedWriter) -> bool:
+        """Whether a row names the object; where none does (any more) it must go. Under the room-day's lock.
+
+        What was taken in before has had its object replaced by this one, whose salt no purge has seen: its
+        key is retained here, or a hold would keep what nobody can open.
+        """
+        if session.scalar(select(table.id).where(table.object_name == name)) is None:
+            return False
+        self._archive.store.keys.retain([(name, *writer.secret)])
+        return True
 
     def _accept_gap(self, signed: SignedManifest, manifest: GapManifest, now_us: int) -> Answer:
+        early = self._look_early(signed, now_us)
+        if isinstance(early, Reason):
+            return self._quarantine(early, now_us)
+        if early is not None:
+            return early
         name = rows.gap_object_name(manifest.room, self._date, manifest.segment_id, signed.encoded)
         writer = self._archive.store.writer(name)
         writer.write(signed.encoded)
@@ -337,7 +356,7 @@ class Upload:
             if refused is None:
                 rows.insert_gap(session, signed, manifest, self._date, name, now_us)
                 self._tell(session, signed, "gap_accepted", f"gap:{manifest.segment_id}", now_us)
-            stands = session.get(Gap, manifest.segment_id) is not None
+            stands = refused is None or self._stands(session, Gap, name, writer)
             self._fault("inserted")
         self._fault("committed")
         if not stands:
@@ -365,9 +384,9 @@ class Upload:
             self._agent.room, self._date, f"q-{self._segment_id}-{self._file_sha.hexdigest()[:16]}", "refused"
         )
         self._writer.commit(name)
-        return self._register_quarantine(reason, name, now_us)
+        return self._register_quarantine(reason, name, self._writer, now_us)
 
-    def _register_quarantine(self, reason: Reason, name: str, now_us: int) -> Answer:
+    def _register_quarantine(self, reason: Reason, name: str, writer: SealedWriter, now_us: int) -> Answer:
         """The object is durable already; the row and the custody event make it known."""
         refused = quarantine.Refused(
             room=self._agent.room,
@@ -378,10 +397,29 @@ class Upload:
             size_bytes=self._received,
             sha256=self._file_sha.hexdigest(),
             manifest=self._signed.encoded if self._signed else self._header.encode()[:4096],
+            secret=writer.secret,
         )
-        quarantine.register(self._archive, refused, reason, now_us)
-        return Answer("quarantined", reason.detail)
+        standing = quarantine.register(self._archive, refused, reason, now_us)
+        if standing != name:
+            self._archive.store.delete([name])
+        return Answer("quarantined", reason.detail) if standing else _expired(refused.room, refused.date)
 
 
-def _expired(day: RoomDay) -> Answer:
-    return Answer("expired", f"the room-day {day.room} {day.date} is past its retention")
+def _look(session: Session, day: RoomDay, signed: SignedManifest, now_us: int) -> Answer | Reason | None:
+    """An answer other than a first acceptance, why it is refused, or None."""
+    manifest = signed.manifest
+    link = session.get(ChainLink, (manifest.enrolment, manifest.source, manifest.sequence))
+    if link is not None and link.manifest_sha256 == signed.sha256:
+        return Answer("accepted", again=True)
+    if not room_days.may_keep(session, day, manifest.interval, now_us):
+        return _expired(day.room, day.date)
+    if link is not None:
+        return Reason("fork", f"a fork: another manifest stands at sequence {manifest.sequence}")
+    same_id = select(ChainLink.sequence).where(ChainLink.manifest_id == manifest.segment_id)
+    if session.scalar(same_id) is not None:
+        return Reason("same_id", "another manifest was accepted under the same segment id")
+    return None
+
+
+def _expired(room: str, date: str) -> Answer:
+    return Answer("expired", f"the room-day {room} {date} is past its retention")

@@ -13,7 +13,7 @@ where both databases are one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,10 @@ from sqlalchemy import (
     event,
     inspect,
 )
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from archive import disk_errors, postgresql
 from archive.database import DatabaseError
 from recorder.durable import sync_directory
 
@@ -85,23 +86,37 @@ class KeyDatabase:
         try:
             parsed = make_url(url)
             self._is_sqlite = parsed.get_backend_name() == "sqlite"
+            if not self._is_sqlite and parsed.drivername not in {"postgresql", "postgresql+psycopg"}:
+                raise DatabaseError(
+                    f"KEYS_URL names {parsed.drivername}; the databases are sqlite and postgresql+psycopg"
+                )
             # Many threads of short transactions: the wait is for another process's commit.
-            self.engine = create_engine(url, connect_args={"timeout": 30} if self._is_sqlite else {})
+            self.engine = create_engine(
+                parsed if self._is_sqlite else parsed.set(drivername="postgresql+psycopg"),
+                # They are keys.
+                hide_parameters=True,
+                **({"connect_args": {"timeout": 30}} if self._is_sqlite else _postgresql_options(parsed)),
+            )
         except (SQLAlchemyError, ImportError) as error:
             raise DatabaseError(
                 "KEYS_URL names no database; write it as sqlite:////var/lib/protokol/keys.sqlite"
             ) from error
-        self._shown = parsed.render_as_string()
+        self._shown = postgresql.shown(parsed)
         self._file = Path(parsed.database) if self._is_sqlite and parsed.database else None
         if self._is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         self._writer = self.engine.execution_options(**{_WRITE: True})
+        self.on_failed_sync: Callable[[], None] = disk_errors.nothing_more
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Committed, and durable, on leaving; rolled back on any exception. Raises DatabaseError."""
-        with self._telling(), self._writer.begin() as connection:
+        """Committed, and durable, on leaving; rolled back on any exception. Raises DatabaseError,
+        DatabaseFullError. `on_failed_sync` is called before the error of a sync is raised: the key may be
+        read again by then, and footage would be sealed under what a power cut takes away.
+        """
+        failing = disk_errors.told_apart(self.on_failed_sync)
+        with self._telling(), failing, self._writer.begin() as connection:
             yield connection
 
     @contextmanager
@@ -152,6 +167,8 @@ class KeyDatabase:
         if self._file is not None and not self._file.exists():
             return False
         with self.reading() as connection:
+            if not self._is_sqlite and (reason := postgresql.unfit(connection)):
+                raise DatabaseError(f"the key database {self._shown} cannot be used: {reason}")
             return set(metadata.tables) <= set(inspect(connection).get_table_names())
 
     def dispose(self) -> None:
@@ -165,6 +182,11 @@ class KeyDatabase:
             # Never str(error): SQLAlchemy shows a statement's parameters, and these are keys.
             reason = str(getattr(error, "orig", None) or type(error).__name__)
             raise DatabaseError(f"the key database {self._shown} failed: {reason}") from None
+
+
+def _postgresql_options(url: URL) -> dict[str, Any]:
+    """Two server processes take 2 x 8 connections beside the index's 80: of the 97 there are by default."""
+    return {**postgresql.engine_options(url), "pool_size": 4, "max_overflow": 4}
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

@@ -93,6 +93,10 @@ class Keys:
                 "names: give the one in force; after `protokol archive rotate-key`, restart the server"
             )
 
+    def on_failed_sync(self, call: Callable[[], None]) -> None:
+        """What to call when the key database's sync fails, before the error is raised."""
+        self._database.on_failed_sync = call
+
     # --- use ---
 
     def writing_key(self, room: str, date: str) -> bytes:

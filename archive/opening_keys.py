@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from archive.database import DatabaseError
@@ -12,8 +13,9 @@ from recorder.errors import ConfigurationError
 from recorder.settings import Settings
 
 
-def open_keys(settings: Settings, *, demo: bool, has_footage: bool, create: bool) -> Keys:
+def open_keys(settings: Settings, *, demo: bool, has_footage: Callable[[], bool], create: bool) -> Keys:
     """The keys that the settings name; with `create`, their database's tables are made where missing.
+    `has_footage` is asked where no key was ever made.
 
     A demo archive makes its own master key beside its data. Raises ConfigurationError when the master key
     is missing, of another size or another one, or when there is footage and no key of it; DatabaseError.
@@ -26,7 +28,7 @@ def open_keys(settings: Settings, *, demo: bool, has_footage: bool, create: bool
     database.settle()
     if is_begun(database):
         return Keys(database, read_master_key(master_key_file(settings, demo=demo)))
-    if has_footage:
+    if has_footage():
         # New keys would hide that the old ones are lost, until somebody needs the footage.
         raise ConfigurationError(
             "the archive has footage, but its key database is empty: restore the key database from its "

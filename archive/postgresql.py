@@ -13,11 +13,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import Connection, false, func, select, text
 from sqlalchemy.engine import URL
-from sqlalchemy.orm import Session
-
-from archive.models.base import Base
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 OLDEST_VERSION = 15
 # The web framework's thread pool has 40 threads, each with one transaction at a time. Two server
@@ -101,20 +99,17 @@ def serialise(session: Session, what: str) -> None:
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(what)})
 
 
+def count_on(session: Session, key: InstrumentedAttribute[int]) -> None:
+    """After rows were inserted with keys of their own: the next one that is not given a key takes the one
+    after the greatest. SQLite counts from the rows.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        sequence = func.pg_get_serial_sequence(key.class_.__tablename__, key.key)
+        greatest = select(func.coalesce(func.max(key), 0) + 1).scalar_subquery()
+        # false: the number is the next one itself.
+        session.execute(select(func.setval(sequence, greatest, false())))
+
+
 def _key(what: str) -> int:
     """PostgreSQL's advisory locks are signed 64-bit numbers, of the whole database."""
     return int.from_bytes(hashlib.sha256(f"protokol {what}".encode()).digest()[:8], "big", signed=True)
-
-
-def count_on(session: Session, *tables: type[Base]) -> None:
-    """Let the keys of these tables, which count up, go on after the greatest: rows that brought their own did
-    not move the counter. SQLite counts from the greatest by itself.
-    """
-    if session.get_bind().dialect.name != "postgresql":
-        return
-    for table in tables:
-        (column,) = inspect(table).primary_key
-        greatest = session.scalar(select(func.max(column)))
-        if greatest is not None:
-            counter = func.pg_get_serial_sequence(table.__tablename__, column.name)
-            session.execute(select(func.setval(counter, greatest)))

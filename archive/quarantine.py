@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sqlalchemy import select
@@ -50,19 +50,32 @@ class Refused:
     size_bytes: int
     sha256: str
     manifest: bytes
+    # Salt and secret of the object as it was written now.
+    secret: tuple[bytes, bytes] = field(repr=False)
 
 
-def register(archive: Archive, refused: Refused, reason: Reason, now_us: int) -> None:
-    """Make the object known, with its custody event; the same bytes under the same id are known once."""
+def register(archive: Archive, refused: Refused, reason: Reason, now_us: int) -> str | None:
+    """Make the object known, with its custody event; the same bytes under the same id are known once.
+
+    The name of the object that stands for them, or None where the room-day was purged meanwhile and takes
+    nothing in any more: an object of another name is the caller's to delete.
+    """
     # PostgreSQL keeps no NUL.
     detail = reason.detail.replace("\0", "")[:_MAX_REASON]
     with archive.database.transaction() as session:
-        room_days.lock(session, archive.configurations, [(refused.room, refused.date)])
-        known = select(Quarantine.id).where(
+        key = (refused.room, refused.date)
+        day = room_days.lock(session, archive.configurations, [key])[key]
+        known = select(Quarantine.object_name).where(
             Quarantine.claimed_id == refused.claimed_id, Quarantine.sha256 == refused.sha256
         )
-        if session.scalar(known) is not None:
-            return
+        standing = session.scalar(known.limit(1))
+        if standing is not None:
+            if standing == refused.object_name:
+                # It was replaced by this one, whose salt no purge has seen: a hold may keep it.
+                archive.store.keys.retain([(standing, *refused.secret)])
+            return standing
+        if day.state == "purged":
+            return None
         session.add(
             Quarantine(
                 room=refused.room,
@@ -88,3 +101,4 @@ def register(archive: Archive, refused: Refused, reason: Reason, now_us: int) ->
             details={"code": reason.code, "reason": detail},
         )
         custody.append(session, event)
+    return refused.object_name

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive import custody, enrolment, postgresql, room_days, rows
+from archive import custody, enrolment, room_days, rows
 from archive.check import Finding
 from archive.database import DatabaseError
 from archive.keys import KeyGoneError
@@ -33,10 +33,11 @@ from archive.models import (
 )
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import find_manifest, read_index
+from archive.postgresql import count_on
 from archive.records import RecordError
 from archive.sealed import AlteredError, SealedReader
 from archive.store import room_day_of
-from archive.system import Archive
+from archive.system import REBUILDING, Archive
 from recorder.errors import BadInstantError, UnknownRoomError
 from recorder.instants import local_date
 from recorder.manifest import GapManifest, ManifestError, SegmentManifest, SignedManifest, decode
@@ -64,7 +65,8 @@ class Report:
 
 
 def reindex(archive: Archive, actor: str, now_us: int) -> Report:
-    """Durable room-day by room-day; cut off, it is begun again in another empty database.
+    """Durable room-day by room-day; cut off, it is begun again in another empty database, and no server opens
+    the half index.
 
     Raises DatabaseError where the index is not empty; RecordError where a record was not signed by this
     server, or none of a rooms file is there (without them no manifest can be judged), which leaves the index
@@ -74,7 +76,8 @@ def reindex(archive: Archive, actor: str, now_us: int) -> Report:
     report = Report()
     with archive.database.transaction() as session:
         # First of all: killed anywhere later, the half index destroys nothing.
-        session.merge(ArchiveMark(name=HOLDS_UNCONFIRMED, value=str(now_us)))
+        for name in (HOLDS_UNCONFIRMED, REBUILDING):
+            session.merge(ArchiveMark(name=name, value=str(now_us)))
     with archive.database.transaction() as session:
         _restore_records(session, archive, report)
     for day, names in groupby(archive.store.names(), key=room_day_of):
@@ -83,6 +86,8 @@ def reindex(archive: Archive, actor: str, now_us: int) -> Report:
     with archive.database.transaction() as session:
         found = {name: getattr(report, name) for name in Report.__slots__ if name != "findings"}
         details = {**found, "findings": len(report.findings)}
+        session.delete(session.get_one(ArchiveMark, REBUILDING))
+        session.flush()
         custody.append(session, custody.Event("index_rebuilt", actor, now_us, details=details))
     return report
 
@@ -117,7 +122,8 @@ def _restore_records(session: Session, archive: Archive, report: Report) -> None
         session.add(Hold(**document, reason=reason, legal_ground=_LOST, author="system"))
         report.holds += 1
     session.flush()
-    postgresql.count_on(session, RoomsVersion, Hold)
+    for counted in (RoomsVersion.version, Hold.id):
+        count_on(session, counted)
 
 
 def _restore_day(

@@ -128,6 +128,11 @@ class SealedWriter:
             return head
         return head + self._sealer.pending[max(0, offset - stored) : end - stored]
 
+    @property
+    def secret(self) -> tuple[bytes, bytes]:
+        """Salt and object secret, as `SealedStore.secret` tells them once the object stands."""
+        return self._salt, self._secret
+
     def seal_index(self, index: bytes) -> bytes:
         """The object's sample index, as the database keeps it."""
         return seal_index(self._secret, self._salt, index)

@@ -18,13 +18,15 @@ from archive.postgresql import serialise
 from archive.records import Records
 from archive.sealed import SealedStore
 from archive.server_key import load_or_make_server_key
-from archive.store import open_raw_store
+from archive.store import RECORDS, Store, open_raw_store
 from recorder.errors import ConfigurationError
 from recorder.instants import now_us
 from recorder.rooms import parse_rooms
 from recorder.settings import Settings
 
 _KIND = "kind"
+# Stands while archive.reindex is under way, and after one that was cut off.
+REBUILDING = "rebuilding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Archive:
         With `migrate`, brings the schemas up to date first; else raises DatabaseError where they are not.
         `rebuild`: for archive.reindex alone, no rooms are put in force. Raises ConfigurationError (a missing
         or wrong master key among others), StoreError, DatabaseError for an empty index over a store with
-        objects, RoomsFileError (only where no version is in force yet).
+        objects and for one that was rebuilt in part, RoomsFileError (only where no version is in force yet).
         """
         database = Database(settings.database)
         ballast.make_way(database)
@@ -56,32 +58,31 @@ class Archive:
         server_key = load_or_make_server_key(settings.server_key_file)
         with database.reading() as session:
             mark = session.get(ArchiveMark, _KIND)
-            has_footage = session.scalar(select(Segment.id).limit(1)) is not None
+            if not rebuild and session.get(ArchiveMark, REBUILDING) is not None:
+                raise DatabaseError(
+                    "the index was rebuilt in part only: name a new database in PROTOKOL_DATABASE_URL and "
+                    "begin `protokol archive reindex` again"
+                )
+            has_rows = session.scalar(select(Segment.id).limit(1)) is not None
+        raw = open_raw_store(settings)
+        first = not _has_rooms(database)
+        if first and not rebuild:
+            # Before any key is made: keys begun beside a lost index would hide that its own are lost too.
+            _require_new_store(database, raw)
         demo = settings.demo if mark is None else mark.value == "demo"
-        keys = open_keys(settings, demo=demo, has_footage=has_footage, create=migrate)
-        store = SealedStore(open_raw_store(settings), keys)
-        records = Records(store.raw, server_key)
+        keys = open_keys(
+            settings, demo=demo, has_footage=lambda: has_rows or _has_footage(raw), create=migrate
+        )
+        store = SealedStore(raw, keys)
+        records = Records(raw, server_key)
         configurations = Configurations(server_key, records)
         archive = cls(settings, database, store, configurations, server_key, records)
         archive._mark_kind()
-        with database.reading() as session:
-            first = session.scalar(select(RoomsVersion.version).limit(1)) is None
         if first and not rebuild:
-            archive._require_new_store()
             # Only here: a file that is missing later must not be replaced by rooms that are not this house's.
             seed_live_file(settings.rooms)
             archive.sync_rooms_file(now_us())
         return archive
-
-    def _require_new_store(self) -> None:
-        """Raises DatabaseError where the index is empty and the store is not: a new archive begun there would
-        take the old one's footage for a stranger's.
-        """
-        if next(self.store.raw.names(), None) is not None:
-            raise DatabaseError(
-                "the index is empty, but the store has objects of an archive: restore the database from its "
-                "backup, or rebuild the index with `protokol archive reindex`"
-            )
 
     def sync_rooms_file(self, at_us: int) -> bool:
         """Publish the live rooms file if its text is not the version in force; True when it was.
@@ -136,3 +137,25 @@ class Archive:
     def close(self) -> None:
         self.store.keys.close()
         self.database.dispose()
+
+
+def _has_rooms(database: Database) -> bool:
+    """Whether an archive was begun there."""
+    with database.reading() as session:
+        return session.scalar(select(RoomsVersion.version).limit(1)) is not None
+
+
+def _has_footage(raw: Store) -> bool:
+    return any(not name.startswith(f"{RECORDS}/") for name in raw.names())
+
+
+def _require_new_store(database: Database, raw: Store) -> None:
+    """Raises DatabaseError where the index is empty and the store is not: a new archive begun there would
+    take the old one's footage for a stranger's.
+    """
+    # Looked at again: the object may be the first of another server's, which has just begun the archive.
+    if next(raw.names(), None) is not None and not _has_rooms(database):
+        raise DatabaseError(
+            "the index is empty, but the store has objects of an archive: restore the database from its "
+            "backup, or rebuild the index with `protokol archive reindex`"
+        )

@@ -176,6 +176,7 @@ def _purge_day(
 ) -> PurgedDay | None:
     """The day's one transaction. None when, under the lock, there is nothing to do any more."""
     room, date = decision.room, decision.date
+    prepared = shred.prepare(archive, decision)
     with archive.database.transaction() as session:
         locked = room_days.lock(session, archive.configurations, [(room, date)])
         day = locked[room, date]
@@ -185,7 +186,7 @@ def _purge_day(
         again = policy.decide(known, facts.holds_of(session, room), told.now_us)
         if not again.acts:
             return None
-        shred.retain(session, archive, again)
+        shred.retain(session, archive, again, prepared)
         fault("retained")
         row = tombstone.bury(
             session, day, again, plan_sha256=plan_sha256, clock=told.kind, now_us=told.now_us

@@ -1,8 +1,8 @@
 """Keys in a purge: held objects get keys of their own, then the day's key is destroyed.
 
 The order is what makes it safe to be killed anywhere: a retained key is durable before the transaction that
-lets the day go commits, the day's key is destroyed after it. A retained key too many (of a transaction that
-was rolled back) opens nothing that the day's key does not, and goes with it.
+lets the day go commits (most before it begins), the day's key is destroyed after it. A retained key too many
+(of a transaction that was rolled back) opens nothing that the day's key does not, and goes with it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,34 @@ from retention.policy import Decision, Kind
 _log = get_logger()
 
 
-def retain(session: Session, archive: Archive, decision: Decision) -> None:
+def prepare(archive: Archive, decision: Decision) -> frozenset[str]:
+    """`retain` for what the decision keeps by now, outside any transaction: the store may take minutes for a
+    held day's objects, and on SQLite nobody else would write meanwhile. The names that need no second look.
+
+    An object that is replaced by its twin after that is the twin's to retain (archive.ingest). Raises
+    StoreError.
+    """
+    with archive.database.reading() as session:
+        held = list(_held(session, decision))
+    archive.store.keys.retain(_secrets(archive, held))
+    return frozenset(name for name, _ in held)
+
+
+def retain(session: Session, archive: Archive, decision: Decision, prepared: frozenset[str]) -> None:
     """Every object that the decision keeps has a retained key, durable on return.
 
     The caller holds the room-day's lock. Raises StoreError where an object cannot be looked at now: then
     the day must not go, for its key might be the only one that opens held footage.
     """
-    archive.store.keys.retain(_secrets(session, archive, decision))
+    archive.store.keys.retain(
+        _secrets(archive, (held for held in _held(session, decision) if held[0] not in prepared))
+    )
 
 
-def _secrets(session: Session, archive: Archive, decision: Decision) -> Iterator[tuple[str, bytes, bytes]]:
-    for name, sealed_index in _held(session, decision):
+def _secrets(
+    archive: Archive, held: Iterable[tuple[str, bytes | None]]
+) -> Iterator[tuple[str, bytes, bytes]]:
+    for name, sealed_index in held:
         found = 0
         # Object and index have different salts where the same segment was sent twice at once.
         try:

@@ -132,6 +132,7 @@ def run(archive: Archive, sock: socket.socket) -> None:
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     archive.database.on_failed_sync = _end_at_once
+    archive.store.keys.on_failed_sync(_end_at_once)
     archive.database.settle()
     ballast.lay(archive.database)
     # On SQLite this is the only server: what writers left unfinished belongs to one that was killed. Of an

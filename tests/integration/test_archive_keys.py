@@ -8,9 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from archive.cipher import object_secret
+from archive.database import DatabaseError
 from archive.key_database import KeyDatabase, retained_key, room_day_key
 from archive.keys import CACHE_S, KeyGoneError, Keys
 from archive.keys_cli import rotate
@@ -227,3 +230,33 @@ def test_a_rotated_archive_reads_what_it_had_and_tells_the_rotation(archive, tmp
         with anew.database.reading() as session:
             told = list(session.scalars(select(CustodyEvent.action)))
     assert [each for each in told if "master" in each] == ["master_key_rotation_begun", "master_key_rotated"]
+
+
+def test_a_failed_sync_is_told_before_its_error(url):
+    """Else a key that no disk has would be read again, and footage be sealed under it."""
+    database = KeyDatabase(url)
+    database.create()
+    keys, told = Keys(database, OLD), []
+    keys.on_failed_sync(lambda: told.append(True))
+
+    @event.listens_for(database.engine, "commit")
+    def fail(connection):
+        if not connection.get_execution_options().get("protokol_write"):
+            return
+        failed = sqlite3.OperationalError("disk I/O error")
+        failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_DIR_FSYNC
+        raise OperationalError("COMMIT", {}, failed)
+
+    with pytest.raises(DatabaseError, match="I/O"):
+        keys.writing_key(*DAY)
+    assert told == [True]
+
+
+def test_keys_are_kept_in_postgresql_by_the_url_that_the_index_takes(postgresql):
+    with postgresql.database() as shown:
+        plain = shown.replace("postgresql+psycopg", "postgresql")
+        open_keys(plain).writing_key(*DAY)
+        assert open_keys(shown).days() == {DAY}
+        loose = make_url(shown).update_query_dict({"options": "-c synchronous_commit=off"})
+        with pytest.raises(DatabaseError, match="synchronous_commit"):
+            open_keys(loose.render_as_string(hide_password=False))

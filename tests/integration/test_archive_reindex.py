@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
@@ -10,6 +12,7 @@ from sqlalchemy import select
 from archive import reindex as rebuilding
 from archive.check import check
 from archive.database import DatabaseError
+from archive.local_store import LocalStore
 from archive.models import (
     ChainLink,
     Enrolment,
@@ -23,13 +26,16 @@ from archive.models import (
     SegmentManifestRow,
 )
 from archive.records import RecordError
+from archive.sealed import SealedStore
+from archive.store import StoreError
 from archive.system import Archive
+from recorder.errors import ConfigurationError
 from recorder.instants import US_PER_DAY, parse_instant
 from recorder.intervals import Interval
 from recorder.manifest import canonical
 from retention import frozen, holds, purge
 from retention.errors import ConfirmationError
-from tests.footage import SECOND, FakeAgent, make_archive
+from tests.footage import ROOMS, SECOND, FakeAgent, make_archive
 
 FIRST = parse_instant("2026-10-12T10:00:00+03:00")
 LATER = parse_instant("2026-11-20T10:00:00+02:00")
@@ -280,4 +286,67 @@ def test_a_new_archive_is_not_begun_over_the_objects_of_another(archive, tmp_pat
     empty = f"sqlite:///{tmp_path / 'empty.sqlite'}"
     settings = archive.settings.model_copy(update={"database_url": empty})
     with pytest.raises(DatabaseError, match="archive reindex"):
+        Archive.open(settings, migrate=True)
+
+
+class AwayAfterOne(LocalStore):
+    """A store that is away from its second object on."""
+
+    opened = 0
+
+    def open(self, name):
+        if not name.startswith("_records/"):
+            self.opened += 1
+        if self.opened > 1:
+            raise StoreError(f"cannot read {name}: the store is away")
+        return super().open(name)
+
+
+def test_an_index_that_was_rebuilt_in_part_is_not_served(archive, tmp_path):
+    fill(archive)
+    settings = archive.settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'part.sqlite'}"})
+    with closing(Archive.open(settings, migrate=True, rebuild=True)) as part:
+        away = replace(part, store=SealedStore(AwayAfterOne(archive.store.raw.root), part.store.keys))
+        with pytest.raises(StoreError, match="away"):
+            rebuilding.reindex(away, "cli:0", LATER)
+    with pytest.raises(DatabaseError, match="in part"):
+        Archive.open(settings)
+
+
+def test_a_rebuild_that_found_no_records_can_be_done_again_in_the_same_database(archive, tmp_path):
+    fill(archive)
+    records = archive.store.raw.root / "_records"
+    records.rename(tmp_path / "lost")
+    settings = archive.settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'new.sqlite'}"})
+    with closing(Archive.open(settings, migrate=True, rebuild=True)) as new:
+        with pytest.raises(RecordError):
+            rebuilding.reindex(new, "cli:0", LATER)
+        (tmp_path / "lost").rename(records)
+        assert rebuilding.reindex(new, "cli:0", LATER).segments == 4
+    Archive.open(settings).close()
+
+
+@pytest.mark.both_databases
+def test_a_rebuilt_index_goes_on_counting(archive, database_url):
+    fill(archive)
+    hold(archive, LATER, LATER + SECOND)
+    settings = archive.settings.model_copy(update={"database_url": database_url})
+    with closing(Archive.open(settings, migrate=True, rebuild=True)) as new:
+        rebuilding.reindex(new, "cli:0", LATER)
+        hold(new, LATER, LATER + SECOND)
+        with new.database.transaction() as session:
+            assert new.configurations.publish(session, ROOMS + "# edited\n", "user:1", LATER) == 2
+        with new.database.reading() as session:
+            assert [each.id for each in holds.active(session)] == [1, 2]
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_no_new_keys_are_begun_over_the_objects_of_another_archive(archive, tmp_path, rebuild):
+    """Else the index, put back later, would be served with the new keys, and every old object be lost."""
+    fill(archive)
+    lost = {"database_url": f"sqlite:///{tmp_path / 'no.sqlite'}", "keys_url": f"sqlite:///{tmp_path / 'k'}"}
+    with pytest.raises((DatabaseError, ConfigurationError), match="backup"):
+        Archive.open(archive.settings.model_copy(update=lost), migrate=True, rebuild=rebuild)
+    settings = archive.settings.model_copy(update={"keys_url": lost["keys_url"]})
+    with pytest.raises(ConfigurationError, match="key database is empty"):
         Archive.open(settings, migrate=True)

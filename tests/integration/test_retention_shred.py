@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -12,8 +13,10 @@ from sqlalchemy import select
 
 from archive.door import Ground, resolve
 from archive.keys import KeyGoneError
+from archive.local_store import LocalStore
 from archive.models import Hold, Quarantine, SampleIndex, Segment
 from archive.mp4.index import SegmentIndex
+from archive.sealed import SealedStore
 from archive.store import StoreError
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us
@@ -44,7 +47,9 @@ def run(archive, now_us=DUE):
 
 def objects(archive):
     """Segment id → name and sealed sample index."""
-    statement = select(Segment.id, Segment.object_name, SampleIndex.encoded).join(SampleIndex)
+    statement = select(Segment.id, Segment.object_name, SampleIndex.encoded).join(
+        SampleIndex, SampleIndex.segment_id == Segment.id
+    )
     with archive.database.reading() as session:
         return {row.id: (row.object_name, row.encoded) for row in session.execute(statement)}
 
@@ -179,3 +184,31 @@ def test_a_day_without_footage_is_given_no_key_after_its_purge(tmp_path):
     with pytest.raises(KeyGoneError):
         archive.store.writer("108/2026-11-20/late.mp4")
     archive.close()
+
+
+class Leaving(LocalStore):
+    """A store that may go away."""
+
+    away = False
+
+    def open(self, name):
+        if self.away:
+            raise StoreError(f"cannot read {name}: the store is away")
+        return super().open(name)
+
+
+def test_the_store_is_not_waited_for_inside_the_transaction_of_a_purge(archive, agent):
+    """On SQLite nobody else writes meanwhile, and a held day has a thousand objects."""
+    agent.record(NOON)
+    hold(archive, NOON, NOON + US_PER_SECOND)
+    raw = Leaving(archive.store.raw.root)
+    seen = replace(archive, store=SealedStore(raw, archive.store.keys))
+
+    def leave(step: str) -> None:
+        raw.away = step == "locked"
+
+    confirm = purge.plan(seen, DUE).digest
+    report = purge.run(seen, actor="system", now_us=DUE, confirm=confirm, fault=leave)
+    assert report.failures == []
+    ((name, _),) = objects(archive).values()
+    archive.store.open(name).close()
