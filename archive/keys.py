@@ -64,6 +64,8 @@ class Keys:
             self._begin()
         with database.reading() as connection:
             self._require_current(connection)
+            # Tells this key database from others, whatever master key is in force; a backup of it is it.
+            self.begun_us: int = connection.execute(select(master.c.created_us)).scalar_one()
 
     def _begin(self) -> None:
         """This master key is the one of a key database that has none yet."""

@@ -25,6 +25,7 @@ from recorder.rooms import parse_rooms
 from recorder.settings import Settings
 
 _KIND = "kind"
+_KEYS = "keys"
 # Stands while archive.reindex is under way, and after one that was cut off.
 REBUILDING = "rebuilding"
 
@@ -78,6 +79,7 @@ class Archive:
         configurations = Configurations(server_key, records)
         archive = cls(settings, database, store, configurations, server_key, records)
         archive._mark_kind()
+        archive._require_same_keys()
         if first and not rebuild:
             # Only here: a file that is missing later must not be replaced by rooms that are not this house's.
             seed_live_file(settings.rooms)
@@ -124,6 +126,24 @@ class Archive:
             # Two server processes may open a new archive at once: the first one decides.
             insert_missing(
                 session, ArchiveMark(name=_KIND, value="demo" if self.settings.demo else "council")
+            )
+
+    def _require_same_keys(self) -> None:
+        """Raises ConfigurationError where another key database belongs to this index: what was sealed by one
+        could not be opened, nor its keys destroyed, by the other.
+        """
+        begun = str(self.store.keys.begun_us)
+        with self.database.reading() as session:
+            mark = session.get(ArchiveMark, _KEYS)
+        if mark is None:
+            with self.database.transaction() as session:
+                insert_missing(session, ArchiveMark(name=_KEYS, value=begun))
+                mark = session.get_one(ArchiveMark, _KEYS)
+        if mark.value != begun:
+            self.close()
+            raise ConfigurationError(
+                "the key database is not the one of this index: name it in PROTOKOL_KEYS_URL (all servers of "
+                "one archive share one), or restore it from its backup"
             )
 
     def is_demo(self, session: Session) -> bool:

@@ -255,8 +255,21 @@ def test_a_failed_sync_is_told_before_its_error(url):
 def test_keys_are_kept_in_postgresql_by_the_url_that_the_index_takes(postgresql):
     with postgresql.database() as shown:
         plain = shown.replace("postgresql+psycopg", "postgresql")
-        open_keys(plain).writing_key(*DAY)
-        assert open_keys(shown).days() == {DAY}
+        with closing(open_keys(plain)) as keys, closing(open_keys(shown)) as again:
+            keys.writing_key(*DAY)
+            assert again.days() == {DAY}
         loose = make_url(shown).update_query_dict({"options": "-c synchronous_commit=off"})
+        database = KeyDatabase(loose.render_as_string(hide_password=False))
         with pytest.raises(DatabaseError, match="synchronous_commit"):
-            open_keys(loose.render_as_string(hide_password=False))
+            database.create()
+        database.dispose()
+
+
+def test_two_servers_of_one_index_do_not_keep_keys_of_their_own_each(tmp_path):
+    """What one of them takes in the other could not open, nor destroy the key of."""
+    archive = make_archive(tmp_path)
+    other = archive.settings.model_copy(update={"keys_url": f"sqlite:///{tmp_path / 'other.sqlite'}"})
+    with pytest.raises(ConfigurationError, match="PROTOKOL_KEYS_URL"):
+        Archive.open(other, migrate=True)
+    Archive.open(archive.settings, migrate=True).close()
+    archive.close()
