@@ -35,6 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from archive import postgresql
 from archive.database import DatabaseError
 from recorder.durable import sync_directory
 
@@ -86,12 +87,19 @@ class KeyDatabase:
             parsed = make_url(url)
             self._is_sqlite = parsed.get_backend_name() == "sqlite"
             # Many threads of short transactions: the wait is for another process's commit.
-            self.engine = create_engine(url, connect_args={"timeout": 30} if self._is_sqlite else {})
+            self.engine = create_engine(
+                parsed if self._is_sqlite else parsed.set(drivername="postgresql+psycopg"),
+                **(
+                    {"connect_args": {"timeout": 30}}
+                    if self._is_sqlite
+                    else postgresql.engine_options(parsed, postgresql.KEYS_POOL)
+                ),
+            )
         except (SQLAlchemyError, ImportError) as error:
             raise DatabaseError(
                 "KEYS_URL names no database; write it as sqlite:////var/lib/protokol/keys.sqlite"
             ) from error
-        self._shown = parsed.render_as_string()
+        self._shown = postgresql.shown(parsed)
         self._file = Path(parsed.database) if self._is_sqlite and parsed.database else None
         if self._is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)

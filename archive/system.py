@@ -53,10 +53,11 @@ class Archive:
             database.migrate()
         else:
             database.require_current_schema()
-        server_key = load_or_make_server_key(settings.server_key_file)
         with database.reading() as session:
             mark = session.get(ArchiveMark, _KIND)
             has_footage = session.scalar(select(Segment.id).limit(1)) is not None
+            has_signed = session.scalar(select(RoomsVersion.version).limit(1)) is not None
+        server_key = load_or_make_server_key(settings.server_key, make=not has_signed)
         demo = settings.demo if mark is None else mark.value == "demo"
         keys = open_keys(settings, demo=demo, has_footage=has_footage, create=migrate)
         store = SealedStore(open_raw_store(settings), keys)
