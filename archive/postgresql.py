@@ -35,7 +35,7 @@ _CREATE = "createdb --template=template0 --encoding=UTF8 --locale=C.UTF-8 NAME"
 
 
 def engine_options(url: URL, pool: tuple[int, int] = INDEX_POOL) -> dict[str, Any]:
-    """Arguments of create_engine. What the URL's own `options` say is kept."""
+    """Arguments of create_engine. What the URL's own `options` say is kept, and comes before ours."""
     pool_size, max_overflow = pool
     given = url.query.get("options", "")
     own = f"-c lock_timeout={LOCK_TIMEOUT_S}s"
@@ -47,7 +47,7 @@ def engine_options(url: URL, pool: tuple[int, int] = INDEX_POOL) -> dict[str, An
         "connect_args": {
             "connect_timeout": _CONNECT_TIMEOUT_S,
             "application_name": "protokol",
-            "options": f"{given if isinstance(given, str) else ' '.join(given)} {own}".strip(),
+            "options": f"{own} {given if isinstance(given, str) else ' '.join(given)}".strip(),
             **_KEEPALIVES,
         },
     }
