@@ -56,8 +56,8 @@ class Archive:
         with database.reading() as session:
             mark = session.get(ArchiveMark, _KIND)
             has_footage = session.scalar(select(Segment.id).limit(1)) is not None
-            has_signed = session.scalar(select(RoomsVersion.version).limit(1)) is not None
-        server_key = load_or_make_server_key(settings.server_key, make=not has_signed)
+            begun = _has_rooms(session)
+        server_key = load_or_make_server_key(settings.server_key, make=not begun)
         demo = settings.demo if mark is None else mark.value == "demo"
         keys = open_keys(settings, demo=demo, has_footage=has_footage, create=migrate)
         store = SealedStore(open_raw_store(settings), keys)
@@ -65,9 +65,7 @@ class Archive:
         configurations = Configurations(server_key, records)
         archive = cls(settings, database, store, configurations, server_key, records)
         archive._mark_kind()
-        with database.reading() as session:
-            first = session.scalar(select(RoomsVersion.version).limit(1)) is None
-        if first and not rebuild:
+        if not begun and not rebuild:
             archive._require_new_store()
             # Only here: a file that is missing later must not be replaced by rooms that are not this house's.
             seed_live_file(settings.rooms)
@@ -78,7 +76,12 @@ class Archive:
         """Raises DatabaseError where the index is empty and the store is not: a new archive begun there would
         take the old one's footage for a stranger's.
         """
-        if next(self.store.raw.names(), None) is not None:
+        if next(self.store.raw.names(), None) is None:
+            return
+        # Another server may have begun this one meanwhile: what it puts there comes after its commit.
+        with self.database.reading() as session:
+            begun = _has_rooms(session)
+        if not begun:
             raise DatabaseError(
                 "the index is empty, but the store has objects of an archive: restore the database from its "
                 "backup, or rebuild the index with `protokol archive reindex`"
@@ -137,3 +140,8 @@ class Archive:
     def close(self) -> None:
         self.store.keys.close()
         self.database.dispose()
+
+
+def _has_rooms(session: Session) -> bool:
+    """Whether a rooms file was ever in force: from then on the archive has agents and signatures."""
+    return session.scalar(select(RoomsVersion.version).limit(1)) is not None
