@@ -9,7 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive import ballast
-from archive.configuration import Configurations, is_in_force, is_settled, read_live_file, seed_live_file
+from archive.configuration import (
+    Configurations,
+    is_in_force,
+    is_settled,
+    is_stale,
+    read_live_file,
+    seed_live_file,
+)
 from archive.database import Database, DatabaseError
 from archive.inserting import insert_missing
 from archive.models import ArchiveMark, RoomsVersion, Segment
@@ -88,18 +95,20 @@ class Archive:
             )
 
     def sync_rooms_file(self, at_us: int) -> bool:
-        """Publish the live rooms file if its text is not the version in force; True when it was.
+        """Publish the live rooms file if its text is not the version in force; True when it was published.
+        A copy that another server's change has left behind is not.
 
         Raises RoomsFileError for a wrong file, ConfigurationError for one that cannot be read: the version
         in force stays.
         """
         text = read_live_file(self.settings.rooms)
+        path = self.settings.rooms
         with self.database.reading() as session:
-            if is_in_force(session, text):
+            if is_in_force(session, text) or is_stale(session, path, text):
                 return False
         with self.database.transaction() as session:
             serialise(session, "configuration")
-            if is_in_force(session, text):
+            if is_in_force(session, text) or is_stale(session, path, text):
                 return False
             self.configurations.publish(session, text, "system", at_us)
         return True
@@ -113,6 +122,9 @@ class Archive:
             with self.database.reading() as session:
                 if is_in_force(session, text):
                     return ""
+                if is_stale(session, self.settings.rooms, text):
+                    path = self.settings.rooms
+                    return f"{path} is older than the rooms in force: copy it from the other server"
             parse_rooms(text, self.settings.rooms.name)
         except ConfigurationError as error:
             return str(error)
