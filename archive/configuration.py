@@ -126,7 +126,7 @@ class Configurations:
         Raises RoomsFileError, and changes nothing, for a file that is wrong.
         """
         rooms = parse_rooms(text)
-        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        sha256 = _sha256(text)
         row = RoomsVersion(text=text, sha256=sha256, author=author, created_us=now_us)
         session.add(row)
         session.flush()
@@ -210,9 +210,31 @@ def read_live_file(path: Path) -> str:
         raise ConfigurationError(f"cannot read the rooms file {path}: {error}") from error
 
 
+def is_stale(session: Session, path: Path, text: str) -> bool:
+    """Whether the file is another server's copy that was left behind: an earlier version, written before the
+    one in force was published. Who goes back to an earlier version writes it after that.
+    """
+    newest = session.scalars(
+        select(RoomsVersion).order_by(RoomsVersion.version.desc()).limit(1)
+    ).one_or_none()
+    if newest is None or is_in_force(session, text):
+        return False
+    earlier = select(RoomsVersion.version).where(RoomsVersion.sha256 == _sha256(text)).limit(1)
+    if session.scalar(earlier) is None:
+        return False
+    try:
+        return path.stat().st_mtime_ns // 1000 < newest.created_us
+    except OSError:
+        return False
+
+
 def is_in_force(session: Session, text: str) -> bool:
     """Whether the newest version is exactly this text."""
     newest = session.execute(
         select(RoomsVersion.sha256).order_by(RoomsVersion.version.desc()).limit(1)
     ).scalar_one_or_none()
-    return newest == hashlib.sha256(text.encode()).hexdigest()
+    return newest == _sha256(text)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -32,7 +32,7 @@ from sqlalchemy import (
     event,
     inspect,
 )
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from archive import disk_errors, postgresql
@@ -95,7 +95,11 @@ class KeyDatabase:
                 parsed if self._is_sqlite else parsed.set(drivername="postgresql+psycopg"),
                 # They are keys.
                 hide_parameters=True,
-                **({"connect_args": {"timeout": 30}} if self._is_sqlite else _postgresql_options(parsed)),
+                **(
+                    {"connect_args": {"timeout": 30}}
+                    if self._is_sqlite
+                    else postgresql.engine_options(parsed, postgresql.KEYS_POOL)
+                ),
             )
         except (SQLAlchemyError, ImportError) as error:
             raise DatabaseError(
@@ -182,11 +186,6 @@ class KeyDatabase:
             # Never str(error): SQLAlchemy shows a statement's parameters, and these are keys.
             reason = str(getattr(error, "orig", None) or type(error).__name__)
             raise DatabaseError(f"the key database {self._shown} failed: {reason}") from None
-
-
-def _postgresql_options(url: URL) -> dict[str, Any]:
-    """Two server processes take 2 x 8 connections beside the index's 80: of the 97 there are by default."""
-    return {**postgresql.engine_options(url), "pool_size": 4, "max_overflow": 4}
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

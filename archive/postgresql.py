@@ -18,9 +18,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 OLDEST_VERSION = 15
-# The web framework's thread pool has 40 threads, each with one transaction at a time. Two server
-# processes take at most 80 of the 97 connections that PostgreSQL gives by default.
-POOL_SIZE, MAX_OVERFLOW = 10, 30
+# Connections that are kept, and more that may be opened. The web framework's thread pool has 40 threads,
+# each with one transaction at a time; keys are asked for seldom and briefly. Two server processes with index
+# and keys on one PostgreSQL take at most 2 x (40 + 8) = 96 of the 97 connections that it gives by default.
+INDEX_POOL, KEYS_POOL = (10, 30), (2, 6)
 # As long as SQLite's busy_timeout: a writer waits for others, but not for one that hangs.
 LOCK_TIMEOUT_S = 30
 _CONNECT_TIMEOUT_S = 10
@@ -33,19 +34,20 @@ _FACTS = text(
 _CREATE = "createdb --template=template0 --encoding=UTF8 --locale=C.UTF-8 NAME"
 
 
-def engine_options(url: URL) -> dict[str, Any]:
-    """Arguments of create_engine. What the URL's own `options` say is kept."""
+def engine_options(url: URL, pool: tuple[int, int] = INDEX_POOL) -> dict[str, Any]:
+    """Arguments of create_engine. What the URL's own `options` say is kept, and comes before ours."""
+    pool_size, max_overflow = pool
     given = url.query.get("options", "")
     own = f"-c lock_timeout={LOCK_TIMEOUT_S}s"
     return {
-        "pool_size": POOL_SIZE,
-        "max_overflow": MAX_OVERFLOW,
+        "pool_size": pool_size,
+        "max_overflow": max_overflow,
         # A connection that was lost while it lay in the pool costs nobody's request.
         "pool_pre_ping": True,
         "connect_args": {
             "connect_timeout": _CONNECT_TIMEOUT_S,
             "application_name": "protokol",
-            "options": f"{given if isinstance(given, str) else ' '.join(given)} {own}".strip(),
+            "options": f"{own} {given if isinstance(given, str) else ' '.join(given)}".strip(),
             **_KEEPALIVES,
         },
     }

@@ -36,7 +36,7 @@ from archive.mp4.reader import find_manifest, read_index
 from archive.postgresql import count_on
 from archive.records import RecordError
 from archive.sealed import AlteredError, SealedReader
-from archive.store import room_day_of
+from archive.store import is_object_name, room_day_of
 from archive.system import REBUILDING, Archive
 from recorder.errors import BadInstantError, UnknownRoomError
 from recorder.instants import local_date
@@ -161,6 +161,8 @@ class _Restoring:
 
     def object(self, name: str) -> None:
         """Raises KeyGoneError, AlteredError, Mp4Error, ManifestError; StoreError for a store that is away."""
+        if not is_object_name(name):
+            raise ManifestError("not a name that this archive gives")
         reader = self.archive.store.open(name)
         try:
             match name.rpartition(".")[2]:

@@ -28,7 +28,7 @@ from archive.cipher import (
     unseal_index,
 )
 from archive.keys import Keys
-from archive.store import RECORDS, ObjectReader, ObjectWriter, Store, StoreError, room_day_of
+from archive.store import RECORDS, ObjectReader, ObjectWriter, Store, StoreError, checked_name, room_day_of
 
 
 class AlteredError(StoreError):
@@ -51,7 +51,7 @@ class SealedStore:
 
     def writer(self, name: str) -> SealedWriter:
         """Raises KeyGoneError for a room-day that was destroyed, and what the raw store does."""
-        room, date = room_day_of(name)
+        room, date = room_day_of(checked_name(name))
         salt = os.urandom(SALT_BYTES)
         secret = object_secret(self.keys.writing_key(room, date), salt, room, date)
         return SealedWriter(self.raw.writer(name), name, secret, salt)

@@ -10,14 +10,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recorder.errors import ConfigurationError
 
 
-def load_or_make_server_key(path: Path) -> Ed25519PrivateKey:
-    """The raw 32-byte key in `path`, made (0600, durable) where there is none.
+def load_or_make_server_key(path: Path, *, make: bool = True) -> Ed25519PrivateKey:
+    """The raw 32-byte key in `path`; with `make`, made (0600, durable) where there is none.
 
-    Raises ConfigurationError for a file of another size: a truncated key must never be replaced
-    silently, or every agent would refuse the next configuration.
+    Raises ConfigurationError for a file of another size, and without `make` for a missing one: a key must
+    never be replaced silently, or every agent would refuse the next configuration.
     """
     try:
         if not path.exists():
+            if not make:
+                raise ConfigurationError(
+                    f"there is no server's key in {path}, and this archive has one already: copy it from the "
+                    "other server or from its backup, or name its file in PROTOKOL_SERVER_KEY_FILE"
+                )
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{os.getpid()}")
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -81,9 +81,14 @@ def object_name(room: str, date: str, object_id: str, suffix: str = "mp4") -> st
     return f"{room}/{date}/{object_id}.{suffix}"
 
 
+def is_object_name(name: str) -> bool:
+    """Whether `object_name` or archive.records could have made it: anybody may put a file into a directory."""
+    return _NAME.fullmatch(name) is not None
+
+
 def checked_name(name: str) -> str:
     """The name itself. Raises StoreError for anything that `object_name` does not make."""
-    if not _NAME.fullmatch(name):
+    if not is_object_name(name):
         raise StoreError(f"not an object name: {name[:80]!r}")
     return name
 

@@ -9,7 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive import ballast
-from archive.configuration import Configurations, is_in_force, is_settled, read_live_file, seed_live_file
+from archive.configuration import (
+    Configurations,
+    is_in_force,
+    is_settled,
+    is_stale,
+    read_live_file,
+    seed_live_file,
+)
 from archive.database import Database, DatabaseError
 from archive.inserting import insert_missing
 from archive.models import ArchiveMark, RoomsVersion, Segment
@@ -56,7 +63,6 @@ class Archive:
             database.migrate()
         else:
             database.require_current_schema()
-        server_key = load_or_make_server_key(settings.server_key_file)
         with database.reading() as session:
             mark = session.get(ArchiveMark, _KIND)
             if not rebuild and session.get(ArchiveMark, REBUILDING) is not None:
@@ -65,11 +71,12 @@ class Archive:
                     "begin `protokol archive reindex` again"
                 )
             has_rows = session.scalar(select(Segment.id).limit(1)) is not None
+            begun = _has_rooms(session)
         raw = open_raw_store(settings)
-        first = not _has_rooms(database)
-        if first and not rebuild:
+        if not begun and not rebuild:
             # Before any key is made: keys begun beside a lost index would hide that its own are lost too.
             _require_new_store(database, raw)
+        server_key = load_or_make_server_key(settings.server_key, make=not begun)
         demo = settings.demo if mark is None else mark.value == "demo"
         keys = open_keys(
             settings, demo=demo, has_footage=lambda: has_rows or _has_footage(raw), create=migrate
@@ -80,25 +87,27 @@ class Archive:
         archive = cls(settings, database, store, configurations, server_key, records)
         archive._mark_kind()
         archive._require_same_keys()
-        if first and not rebuild:
+        if not begun and not rebuild:
             # Only here: a file that is missing later must not be replaced by rooms that are not this house's.
             seed_live_file(settings.rooms)
             archive.sync_rooms_file(now_us())
         return archive
 
     def sync_rooms_file(self, at_us: int) -> bool:
-        """Publish the live rooms file if its text is not the version in force; True when it was.
+        """Publish the live rooms file if its text is not the version in force; True when it was published.
+        A copy that another server's change has left behind is not.
 
         Raises RoomsFileError for a wrong file, ConfigurationError for one that cannot be read: the version
         in force stays.
         """
         text = read_live_file(self.settings.rooms)
+        path = self.settings.rooms
         with self.database.reading() as session:
-            if is_in_force(session, text):
+            if is_in_force(session, text) or is_stale(session, path, text):
                 return False
         with self.database.transaction() as session:
             serialise(session, "configuration")
-            if is_in_force(session, text):
+            if is_in_force(session, text) or is_stale(session, path, text):
                 return False
             self.configurations.publish(session, text, "system", at_us)
         return True
@@ -112,6 +121,9 @@ class Archive:
             with self.database.reading() as session:
                 if is_in_force(session, text):
                     return ""
+                if is_stale(session, self.settings.rooms, text):
+                    path = self.settings.rooms
+                    return f"{path} is older than the rooms in force: copy it from the other server"
             parse_rooms(text, self.settings.rooms.name)
         except ConfigurationError as error:
             return str(error)
@@ -159,10 +171,9 @@ class Archive:
         self.database.dispose()
 
 
-def _has_rooms(database: Database) -> bool:
-    """Whether an archive was begun there."""
-    with database.reading() as session:
-        return session.scalar(select(RoomsVersion.version).limit(1)) is not None
+def _has_rooms(session: Session) -> bool:
+    """Whether a rooms file was ever in force: from then on the archive has agents and signatures."""
+    return session.scalar(select(RoomsVersion.version).limit(1)) is not None
 
 
 def _has_footage(raw: Store) -> bool:
@@ -173,8 +184,12 @@ def _require_new_store(database: Database, raw: Store) -> None:
     """Raises DatabaseError where the index is empty and the store is not: a new archive begun there would
     take the old one's footage for a stranger's.
     """
-    # Looked at again: the object may be the first of another server's, which has just begun the archive.
-    if next(raw.names(), None) is not None and not _has_rooms(database):
+    if next(raw.names(), None) is None:
+        return
+    # Another server may have begun this one meanwhile: what it puts there comes after its commit.
+    with database.reading() as session:
+        begun = _has_rooms(session)
+    if not begun:
         raise DatabaseError(
             "the index is empty, but the store has objects of an archive: restore the database from its "
             "backup, or rebuild the index with `protokol archive reindex`"

@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     master_key_file: Path | None = Field(
         None, description="wraps all keys of footage; a demo makes its own in DATA_DIR"
     )
+    server_key_file: Path | None = Field(
+        None,
+        description="signs configurations, checkpoints and certificates; one for all servers of an archive; "
+        "default: DATA_DIR/server.key",
+    )
     agent_key_file: Path | None = Field(None, description="the room's key and token, made by `agent enroll`")
     agent_spool_dir: Path | None = Field(None, description="default: DATA_DIR/spool/ROOM")
     camera_secrets_dir: Path | None = Field(
@@ -121,8 +126,8 @@ class Settings(BaseSettings):
         return self.rooms_file or self.data_dir / "rooms.yaml"
 
     @property
-    def server_key_file(self) -> Path:
-        return self.data_dir / "server.key"
+    def server_key(self) -> Path:
+        return self.server_key_file or self.data_dir / "server.key"
 
     def spool_dir(self, room_id: str) -> Path:
         return self.agent_spool_dir or self.data_dir / "spool" / room_id

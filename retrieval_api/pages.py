@@ -82,23 +82,27 @@ def render(
     *,
     status_code: int = 200,
     headers: Mapping[str, str] | None = None,
+    knows_council: bool = True,
     **context: Any,
 ) -> Response:
     """The page in the reader's language. A language chosen in the address is remembered in a cookie.
 
     Every template sees: `request`, `language`, `languages` (code → address of this page in it),
     `council` (its name), `staff` (who is logged in, or None), `csrf`, `now_us`, `today`, and the
-    filters of `Localizer`.
+    filters of `Localizer`. Without `knows_council` the database is not asked: the page has no name of
+    the council, and must show no time.
     """
-    rooms = rooms_of(request)
-    language, zone = language_of(request), rooms.council.timezone
+    language, zone, name = language_of(request), "UTC", "Protokol"
+    if knows_council:
+        council = rooms_of(request).council
+        zone, name = council.timezone, getattr(council.name, language)
     now_us = now_of(request)
     staff = getattr(request.state, "staff", None)
     everywhere = {
         "request": request,
         "language": language,
         "languages": {each: _address_in(request, each) for each in LANGUAGES},
-        "council": getattr(rooms.council.name, language),
+        "council": name,
         "staff": staff,
         "csrf": staff.csrf if staff else "",
         "now_us": now_us,

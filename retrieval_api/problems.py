@@ -7,6 +7,7 @@ reader's language.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from recorder.errors import BadInstantError, ProtokolError, UnknownRoomError
@@ -68,6 +70,10 @@ class Problem(ProtokolError):  # noqa: N818 (RFC 9457: an answer, not a failure)
             "detail": self.detail,
             **self.extensions,
         }
+
+
+class AwayProblem(Problem):
+    """The database cannot be asked: the page that tells it must not ask it either."""
 
 
 class NotLoggedInError(Problem):
@@ -144,15 +150,22 @@ def respond(request: Request, problem: Problem) -> Response:
         )
     if isinstance(problem, NotLoggedInError):
         return _to_login(request)
-    values = {**problem.page.values, "reference": problem.extensions.get("reference", "")}
+    if not isinstance(problem, AwayProblem):
+        with contextlib.suppress(ProtokolError, SQLAlchemyError):
+            return _page(request, problem)
+    return _page(request, problem, knows_council=False)
+
+
+def _page(request: Request, problem: Problem, *, knows_council: bool = True) -> Response:
     return pages.render(
         request,
         "error.html",
         status_code=problem.status,
         headers=problem.headers,
+        knows_council=knows_council,
         title=problem.page.title,
         advice=problem.page.advice,
-        values=values,
+        values={**problem.page.values, "reference": problem.extensions.get("reference", "")},
         status=problem.status,
     )
 
@@ -162,7 +175,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProtokolError, _on_protokol_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(Exception, _on_defect)
+    app.add_exception_handler(Exception, on_defect)
 
 
 def _to_login(request: Request) -> Response:
@@ -176,19 +189,19 @@ def _to_login(request: Request) -> Response:
 
 def _on_protokol_error(request: Request, error: Exception) -> Response:
     problem = as_problem(error) if isinstance(error, ProtokolError) else None
-    return respond(request, problem) if problem else _on_defect(request, error)
+    return respond(request, problem) if problem else on_defect(request, error)
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
-        return _on_defect(request, error)
+        return on_defect(request, error)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
     return respond(request, Problem(error.status_code, code, str(error.detail), headers=error.headers))
 
 
 def _on_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
-        return _on_defect(request, error)
+        return on_defect(request, error)
     faults = [
         {"where": ".".join(map(str, fault["loc"])), "message": str(fault["msg"])[:200]}
         for fault in error.errors()[:20]
@@ -197,7 +210,7 @@ def _on_validation_error(request: Request, error: Exception) -> Response:
     return respond(request, Problem(422, "invalid_input", detail, faults=faults))
 
 
-def _on_defect(request: Request, error: Exception) -> Response:
+def on_defect(request: Request, error: Exception) -> Response:
     """What nobody expected: logged whole under a reference, which is all that the reader sees of it."""
     reference = secrets.token_hex(4)
     _log.error("defect", reference=reference, path=request.url.path, exc_info=error)

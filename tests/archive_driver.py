@@ -17,7 +17,7 @@ from typing import Any
 import av
 from sqlalchemy import select
 
-from archive import custody, door
+from archive import certified, custody, door
 from archive.check import check
 from archive.ingest import Answer, Ingest, Upload
 from archive.local_store import LocalStore
@@ -375,6 +375,7 @@ class Driver:
             assert list(session.scalars(select(Garbage.object_name))) == []
             named = set(session.scalars(select(Segment.object_name)))
             named |= set(session.scalars(select(Quarantine.object_name)))
+            named |= set(session.scalars(select(Gap.object_name)))
             assert certificate.uncertified(session) == 0
             segments = set(session.scalars(select(Segment.id)))
             for table in (SampleIndex, SegmentManifestRow):
@@ -387,7 +388,7 @@ class Driver:
         """The certificates are whole, and tell of everything that was destroyed, once."""
         with self.archive.database.reading() as session:
             bodies = [json.loads(body) for body in session.scalars(select(Tombstone.body))]
-            assert list(certificate.verify(session, self.archive.server_key.public_key())) == []
+            assert list(certified.verify(session, self.archive.server_key.public_key())) == []
         told = [("segment", each["id"]) for body in bodies for each in body["segments"]]
         told += [("quarantine", f"q-{each['claimed_id']}") for body in bodies for each in body["quarantined"]]
         told += [("gap", each["id"]) for body in bodies for each in body["gaps"]]
@@ -458,7 +459,9 @@ class Driver:
 
     def _with_dying_store(self, action: Callable[[], None]) -> None:
         whole = self.archive
-        self.archive = dataclasses.replace(whole, store=SealedStore(DyingStore(whole.store.raw.root)))
+        self.archive = dataclasses.replace(
+            whole, store=SealedStore(DyingStore(whole.store.raw.root), whole.store.keys)
+        )
         try:
             self._dying(action)
         finally:

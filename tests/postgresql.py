@@ -52,10 +52,15 @@ class Server:
         initdb = [_BIN / "initdb", "-D", directory / "data", "-U", "protokol", "-A", "trust"]
         self._run(*initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         settings = _SETTINGS | ({} if durable else _FORGETFUL)
-        options = [f"-c{name}={value}" for name, value in settings.items()]
-        with (directory / "log").open("wb") as log:
+        self._options = [f"-c{name}={value}" for name, value in settings.items()]
+        self._numbers = itertools.count(1)
+        self.start()
+
+    def start(self) -> None:
+        """Again, after `stop`; returns when connections are taken."""
+        with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [_BIN / "postgres", "-D", directory / "data", "-k", directory, *options],
+                [_BIN / "postgres", "-D", self.directory / "data", "-k", self.directory, *self._options],
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -63,7 +68,6 @@ class Server:
                 start_new_session=True,
                 **self._account,
             )
-        self._numbers = itertools.count(1)
         self._wait_until_it_answers()
 
     def url(self, name: str) -> str:

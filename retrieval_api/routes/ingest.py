@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -13,11 +14,13 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from archive import enrolment
 from archive.configuration import is_settled
+from archive.database import DatabaseError
 from archive.disk_errors import DatabaseFullError
 from archive.ingest import MAX_BODY_BYTES, Answer, BadSegmentIdError, DigestMismatchError, Ingest, Upload
 from archive.inserting import insert_or_replace
@@ -68,16 +71,17 @@ async def put_segment(
         raise _too_large()
     token = _token(authorization)
     body = _Body(request)
-    refusal = await run_in_threadpool(_admit, archive, admission, room, token)
+    async with body.heard_out():
+        refusal = await run_in_threadpool(_admit, archive, admission, room, token)
     if refusal is not None:
-        # An agent sends without waiting for leave: it would not see an answer that comes before the end.
         await body.drain()
         raise Problem(429, "too_many", refusal.reason, headers={"Retry-After": str(refusal.wait_s)})
     try:
         damaged = protokol_damaged == "true"
-        begun = await run_in_threadpool(
-            Ingest(archive).begin, room, token, segment_id, protokol_manifest, now_us(), damaged=damaged
-        )
+        async with body.heard_out():
+            begun = await run_in_threadpool(
+                Ingest(archive).begin, room, token, segment_id, protokol_manifest, now_us(), damaged=damaged
+            )
         if isinstance(begun, Answer):
             await body.drain()
             answer = begun
@@ -132,9 +136,20 @@ class _Body:
             yield chunk
 
     async def drain(self) -> None:
-        """Read what comes anyway: an answer before the end of a body reads as a broken connection."""
+        """Read what comes anyway. An agent sends without waiting for leave: an answer before the end of its
+        body reads as a broken connection.
+        """
         async for _ in self.pieces():
             pass
+
+    @contextlib.asynccontextmanager
+    async def heard_out(self) -> AsyncIterator[None]:
+        """Around what comes before the body: an agent must see that the database is away, and until when."""
+        try:
+            yield
+        except (SQLAlchemyError, DatabaseError):
+            await self.drain()
+            raise
 
 
 async def _receive(body: _Body, upload: Upload) -> Answer:

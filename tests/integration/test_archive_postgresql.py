@@ -162,11 +162,13 @@ def test_range_requests_at_once_are_one_viewing_and_every_byte_of_it_counts(arch
 
 def test_two_servers_that_open_a_new_archive_at_once_publish_one_rooms_file(tmp_path, url):
     make_archive(tmp_path).close()
+    # The other archive's records are not this one's.
+    settings = Settings(data_dir=tmp_path, database_url=url, store_url=str(tmp_path / "new"), demo=True)
     barrier, opened = threading.Barrier(2), []
 
     def start() -> None:
         barrier.wait(30)
-        opened.append(Archive.open(Settings(data_dir=tmp_path, database_url=url, demo=True)))
+        opened.append(Archive.open(settings))
 
     threads = [threading.Thread(target=start) for _ in range(2)]
     for each in threads:
