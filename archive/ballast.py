@@ -39,13 +39,16 @@ _R = TypeVar("_R")
 def lay(database: Database) -> bool:
     """Whether the ballast is there, now or since before; it is not on a disk that has no room for it."""
     path = _path(database)
-    if path is None or path.exists():
-        return path is not None
+    if path is None:
+        return False
     size_bytes = _size_bytes(path)
+    if path.exists() and path.stat().st_size >= size_bytes:
+        return True
     if shutil.disk_usage(path.parent).free < 2 * size_bytes:
         return False
     try:
-        with path.open("xb") as file:
+        # Neither truncated nor made anew: another process may be laying it at this moment.
+        with path.open("ab") as file:
             os.posix_fallocate(file.fileno(), 0, size_bytes)
     except OSError as error:
         path.unlink(missing_ok=True)

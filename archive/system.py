@@ -100,8 +100,8 @@ class Archive:
         Raises RoomsFileError for a wrong file, ConfigurationError for one that cannot be read: the version
         in force stays.
         """
-        text = read_live_file(self.settings.rooms)
         path = self.settings.rooms
+        text = read_live_file(path)
         with self.database.reading() as session:
             if is_in_force(session, text) or is_stale(session, path, text):
                 return False
@@ -114,17 +114,17 @@ class Archive:
 
     def rooms_file_problem(self, at_us: int) -> str:
         """Why the live rooms file as it stands will not come into force, or nothing."""
+        path = self.settings.rooms
         try:
-            if not is_settled(self.settings.rooms, at_us):
+            if not is_settled(path, at_us):
                 return ""
-            text = read_live_file(self.settings.rooms)
+            text = read_live_file(path)
             with self.database.reading() as session:
                 if is_in_force(session, text):
                     return ""
-                if is_stale(session, self.settings.rooms, text):
-                    path = self.settings.rooms
+                if is_stale(session, path, text):
                     return f"{path} is older than the rooms in force: copy it from the other server"
-            parse_rooms(text, self.settings.rooms.name)
+            parse_rooms(text, path.name)
         except ConfigurationError as error:
             return str(error)
         return ""

@@ -91,7 +91,6 @@ class Council:
             )
             for room in ROOMS
         ]
-
         self.agent = FakeAgent(self.archive, enrolled_us=0)
         # Due since days, and not the greater part of the archive.
         old_us = now_us() - 40 * DAY
@@ -129,7 +128,10 @@ class Council:
 
     def finish(self) -> None:
         """Returns when no room's host has anything left."""
-        emptied = lambda: not any(client.waiting for client in self.clients)  # noqa: E731
+
+        def emptied() -> bool:
+            return not any(client.waiting for client in self.clients)
+
         wait_for(emptied, _PATIENCE_S, "the spools are emptied")
 
     def close(self) -> None:
@@ -261,9 +263,12 @@ def test_either_server_and_a_daemon_of_the_store_may_die(postgresql, swift, tmp_
     secret = tmp_path / "s3-secret"
     secret.write_text(f"{CREDENTIALS.access_key_id}:{CREDENTIALS.secret_access_key}\n")
     url = url_of(swift.endpoint, swift.new_bucket(), "council")
-    with council(tmp_path, postgresql, store_url=url, s3_credentials_file=str(secret)) as made:
-        try:
-            live_through(made, 8, lambda: swift.kill("object2"))
-        finally:
-            swift.start("object2")
-            swift.wait_ready()
+    settings = {"store_url": url, "s3_credentials_file": str(secret)}
+    with contextlib.ExitStack() as after, council(tmp_path, postgresql, **settings) as made:
+
+        def mishap():
+            swift.kill("object2")
+            after.callback(swift.wait_ready)
+            after.callback(swift.start, "object2")
+
+        live_through(made, 8, mishap)

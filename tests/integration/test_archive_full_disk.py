@@ -107,3 +107,10 @@ def test_a_purge_runs_on_a_full_disk_by_its_ballast(disk, restarted):
     assert list(check(archive)) == []
     assert (disk / "ballast").exists(), "it is laid again once there is room"
     archive.close()
+
+
+def test_a_ballast_that_was_cut_off_is_laid_to_its_end(archive):
+    path = archive.database.file.with_name("ballast")
+    path.touch()
+    assert ballast.lay(archive.database)
+    assert path.stat().st_size > 0

@@ -6,9 +6,12 @@ import sqlite3
 
 import psycopg
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import exc
 
-from retrieval_api.database_problems import problem_of
+from archive.database import DatabaseError
+from retrieval_api.database_problems import install, problem_of
+from retrieval_api.problems import as_problem
 
 
 def status(error):
@@ -60,3 +63,10 @@ def test_nothing_of_a_statement_is_told():
     told = str(problem_of(wrapped(exc.OperationalError, psycopg.errors.AdminShutdown())).document())
     assert "secret" not in told
     assert "Somebody" not in told
+
+
+def test_keys_that_are_away_are_asked_for_again_and_their_database_is_not_named():
+    install(FastAPI())
+    problem = as_problem(DatabaseError("the key database postgresql://keys.internal failed"))
+    assert problem.status == 503
+    assert "keys.internal" not in str(problem.document())
