@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive import custody, enrolment, quarantine, room_days, rows
+from archive.keys import KeyGoneError
 from archive.models import (
     ChainLink,
     Enrolment,
@@ -122,9 +123,21 @@ class Ingest:
                 refusal = self._judge(session, signed)
         if refusal is None and damaged:
             refusal = Reason("damaged_on_disk", "the agent says that the file was damaged on its disk")
-        upload = Upload(
-            self.archive, agent, segment_id, signed, refusal, header, now_us, dated=dated, fault=self._fault
-        )
+        try:
+            upload = Upload(
+                self.archive,
+                agent,
+                segment_id,
+                signed,
+                refusal,
+                header,
+                now_us,
+                dated=dated,
+                fault=self._fault,
+            )
+        except KeyGoneError as error:
+            # Purged since it was looked at.
+            return Answer("expired", str(error))
         self._fault("judged")
         if upload.expects_bytes or refusal is not None:
             return upload
@@ -253,6 +266,14 @@ class Upload:
 
     def finish(self, now_us: int) -> Answer:
         """Durable on return, whatever the answer. Raises DigestMismatchError, StoreError, StoreFullError."""
+        try:
+            return self._finish(now_us)
+        except KeyGoneError as error:
+            # A gap record or a refused file whose room-day was purged since it was looked at.
+            self.abort()
+            return Answer("expired", str(error))
+
+    def _finish(self, now_us: int) -> Answer:
         if self._refusal is not None or self._signed is None:
             return self._quarantine(self._refusal or Reason("unreadable_manifest", "no manifest"), now_us)
         manifest = self._signed.manifest

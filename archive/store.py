@@ -82,7 +82,7 @@ def object_name(room: str, date: str, object_id: str, suffix: str = "mp4") -> st
 
 
 def is_object_name(name: str) -> bool:
-    """Whether `object_name` or archive.records could have made it: anybody may put a file into a directory."""
+    """Whether this archive could have given it: anybody may put a file into a directory."""
     return _NAME.fullmatch(name) is not None
 
 

@@ -35,6 +35,7 @@ from archive.models import (
 )
 from archive.sealed import SealedStore
 from archive.system import Archive
+from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.manifest import SignedManifest
 from retention import certificate, holds, purge
@@ -57,15 +58,17 @@ class Killed(BaseException):
 
 
 @functools.cache
-def tiny_media() -> bytes:
-    """A fragmented MP4 of two pictures of 32x32: the least that the archive takes for footage (3 KB)."""
+def tiny_media(seconds: int = 2) -> bytes:
+    """A fragmented MP4 of two pictures of 32x32, the last one of the last second: the least that the archive
+    takes for footage of that length (3 KB).
+    """
     sink = io.BytesIO()
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     with av.open(sink, "w", format="mp4", options=options) as container:
         video: Any = container.add_stream("libx264", rate=1)
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
         video.options = {"preset": "ultrafast", "x264-params": "keyint=1"}
-        for number in range(2):
+        for number in sorted({0, seconds - 1}):
             frame = av.VideoFrame(32, 32, "yuv420p")
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))
@@ -111,7 +114,7 @@ class Driver:
 
     def record(self, room: str, span: Span) -> tuple[Item, SignedManifest, bytes]:
         """A segment of the room's agent, signed and on its chain, not sent yet."""
-        body = tiny_media()
+        body = tiny_media((span.end_us - span.start_us) // US_PER_SECOND)
         signed, file = self.agents[room].segment(span.start_us, body=body, end_us=span.end_us)
         made = Item("segment", signed.manifest.segment_id, room, span), signed, file
         self.sent.append(made)
@@ -422,6 +425,7 @@ class Driver:
                 pieces = door.resolve(
                     session,
                     self.archive.configurations,
+                    self.archive.store,
                     room,
                     Interval(*span),
                     door.Ground.parse(ground),
@@ -433,7 +437,8 @@ class Driver:
         assert {piece.name.split("/")[-1][:36] for piece in pieces} == expected
         for piece in pieces:
             reader = self.archive.store.open(piece.name)
-            assert reader.pread(0, len(tiny_media())) == tiny_media()
+            media = tiny_media(round((piece.end_us - piece.start_us) / US_PER_SECOND))
+            assert reader.pread(0, len(media)) == media
             reader.close()
         self.seen[f"opened: {ground.partition(':')[0]}"] += bool(pieces)
         self.seen["opened past due"] += any(now_us >= self.model.items[each].due_us for each in expected)

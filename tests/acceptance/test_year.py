@@ -46,8 +46,9 @@ class House:
         assert len(rooms) == 7
         self.driver = Driver(archive, rooms)
         self.archive, self.rooms, self.rng = archive, rooms, random.Random(seed)
-        media = tiny_media()
+        media = tiny_media(LENGTH_US // US_PER_SECOND)
         self._index = read_index(lambda at, length: media[at : at + length], len(media)).to_bytes()
+        self._sealed: dict[str, bytes] = {}
         self._number = 0
 
     def record(self, day: date, per_room: int) -> None:
@@ -60,10 +61,10 @@ class House:
             days = [(room, day.isoformat()) for room in self.rooms]
             room_days.lock(session, self.archive.configurations, days)
             session.execute(insert(Segment), rows)
-            for table, encoded in ((SegmentManifestRow, b"manifest"), (SampleIndex, self._index)):
-                session.execute(
-                    insert(table), [{"segment_id": row["id"], "encoded": encoded} for row in rows]
-                )
+            manifests = [{"segment_id": row["id"], "encoded": b"manifest"} for row in rows]
+            session.execute(insert(SegmentManifestRow), manifests)
+            indexes = [{"segment_id": row["id"], "encoded": self._sealed.pop(row["id"])} for row in rows]
+            session.execute(insert(SampleIndex), indexes)
 
     def _segment(self, room: str, day: date, minute: int) -> dict[str, object]:
         self._number += 1
@@ -71,13 +72,14 @@ class House:
         span = Span(instant_us(day, *divmod(minute, 60)), instant_us(day, *divmod(minute, 60)) + LENGTH_US)
         name = object_name(room, day.isoformat(), f"{identity}-0")
         writer = self.archive.store.writer(name)
-        writer.write(tiny_media())
+        writer.write(tiny_media(LENGTH_US // US_PER_SECOND))
+        self._sealed[identity] = writer.seal_index(self._index)
         writer.commit()
         self.driver.model.items[identity] = Item("segment", identity, room, span)
         return {
             "id": identity, "room": room, "date": day.isoformat(), "source": "main", "run": identity,
             "start_us": span.start_us, "end_us": span.end_us, "object_name": name,
-            "size_bytes": len(tiny_media()), "file_sha256": "0" * 64, "manifest_sha256": "0" * 64,
+            "size_bytes": len(tiny_media(LENGTH_US // US_PER_SECOND)), "file_sha256": "0" * 64, "manifest_sha256": "0" * 64,
             "clock_estimated": False, "overlaps": False, "accepted_us": span.end_us,
         }  # fmt: skip
 

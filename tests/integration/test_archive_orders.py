@@ -100,6 +100,8 @@ def _copy_of(archive, directory: Path):
         for row in session.scalars(select(Enrolment)):
             values = {column.name: getattr(row, column.name) for column in Enrolment.__table__.columns}
             target.add(Enrolment(**values))
+    with made.database.reading() as session:
+        made.records.sync(session)
     return made
 
 
