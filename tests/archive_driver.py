@@ -17,7 +17,7 @@ from typing import Any
 import av
 from sqlalchemy import select
 
-from archive import custody, door
+from archive import certified, custody, door
 from archive.check import check
 from archive.ingest import Answer, Ingest, Upload
 from archive.local_store import LocalStore
@@ -35,6 +35,7 @@ from archive.models import (
 )
 from archive.sealed import SealedStore
 from archive.system import Archive
+from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.manifest import SignedManifest
 from retention import certificate, holds, purge
@@ -57,15 +58,17 @@ class Killed(BaseException):
 
 
 @functools.cache
-def tiny_media() -> bytes:
-    """A fragmented MP4 of two pictures of 32x32: the least that the archive takes for footage (3 KB)."""
+def tiny_media(seconds: int = 2) -> bytes:
+    """A fragmented MP4 of two pictures of 32x32, the second one shown in the last second: the least that the
+    archive takes for footage (3 KB).
+    """
     sink = io.BytesIO()
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     with av.open(sink, "w", format="mp4", options=options) as container:
         video: Any = container.add_stream("libx264", rate=1)
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
         video.options = {"preset": "ultrafast", "x264-params": "keyint=1"}
-        for number in range(2):
+        for number in (0, max(1, seconds - 1)):
             frame = av.VideoFrame(32, 32, "yuv420p")
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))
@@ -111,7 +114,7 @@ class Driver:
 
     def record(self, room: str, span: Span) -> tuple[Item, SignedManifest, bytes]:
         """A segment of the room's agent, signed and on its chain, not sent yet."""
-        body = tiny_media()
+        body = tiny_media((span.end_us - span.start_us) // US_PER_SECOND)
         signed, file = self.agents[room].segment(span.start_us, body=body, end_us=span.end_us)
         made = Item("segment", signed.manifest.segment_id, room, span), signed, file
         self.sent.append(made)
@@ -374,7 +377,8 @@ class Driver:
         with self.archive.database.reading() as session:
             assert list(session.scalars(select(Garbage.object_name))) == []
             named = set(session.scalars(select(Segment.object_name)))
-            named |= set(session.scalars(select(Quarantine.object_name)))
+            for table in (Quarantine, Gap):
+                named |= set(session.scalars(select(table.object_name)))
             assert certificate.uncertified(session) == 0
             segments = set(session.scalars(select(Segment.id)))
             for table in (SampleIndex, SegmentManifestRow):
@@ -387,7 +391,7 @@ class Driver:
         """The certificates are whole, and tell of everything that was destroyed, once."""
         with self.archive.database.reading() as session:
             bodies = [json.loads(body) for body in session.scalars(select(Tombstone.body))]
-            assert list(certificate.verify(session, self.archive.server_key.public_key())) == []
+            assert list(certified.verify(session, self.archive.server_key.public_key())) == []
         told = [("segment", each["id"]) for body in bodies for each in body["segments"]]
         told += [("quarantine", f"q-{each['claimed_id']}") for body in bodies for each in body["quarantined"]]
         told += [("gap", each["id"]) for body in bodies for each in body["gaps"]]
@@ -421,6 +425,7 @@ class Driver:
                 pieces = door.resolve(
                     session,
                     self.archive.configurations,
+                    self.archive.store,
                     room,
                     Interval(*span),
                     door.Ground.parse(ground),
@@ -432,7 +437,8 @@ class Driver:
         assert {piece.name.split("/")[-1][:36] for piece in pieces} == expected
         for piece in pieces:
             reader = self.archive.store.open(piece.name)
-            assert reader.pread(0, len(tiny_media())) == tiny_media()
+            media = tiny_media((piece.end_us - piece.start_us) // US_PER_SECOND)
+            assert reader.pread(0, len(media)) == media
             reader.close()
         self.seen[f"opened: {ground.partition(':')[0]}"] += bool(pieces)
         self.seen["opened past due"] += any(now_us >= self.model.items[each].due_us for each in expected)
@@ -458,7 +464,8 @@ class Driver:
 
     def _with_dying_store(self, action: Callable[[], None]) -> None:
         whole = self.archive
-        self.archive = dataclasses.replace(whole, store=SealedStore(DyingStore(whole.store.raw.root)))
+        dying = SealedStore(DyingStore(whole.store.raw.root), whole.store.keys)
+        self.archive = dataclasses.replace(whole, store=dying)
         try:
             self._dying(action)
         finally:

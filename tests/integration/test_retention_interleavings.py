@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from archive import custody
+from archive import certified, custody
 from archive.check import check
 from archive.models import Garbage, Hold, Segment
 from archive.system import Archive
@@ -71,7 +71,7 @@ class Course:
             left = set(session.scalars(select(Segment.id)))
             kept = {(row.room, row.start_us) for row in session.scalars(select(Hold))}
             assert list(session.scalars(select(Garbage.object_name))) == []
-            assert list(certificate.verify(session, self.archive.server_key.public_key())) == []
+            assert list(certified.verify(session, self.archive.server_key.public_key())) == []
             assert certificate.uncertified(session) == 0
             assert list(custody.verify(session)) == []
         assert kept == {(self.lanes[each].room, self.lanes[each].start_us) for each in held}
