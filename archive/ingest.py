@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive import custody, enrolment, quarantine, room_days, rows
+from archive.keys import KeyGoneError
 from archive.models import (
     ChainLink,
     Enrolment,
@@ -122,13 +123,29 @@ class Ingest:
                 refusal = self._judge(session, signed)
         if refusal is None and damaged:
             refusal = Reason("damaged_on_disk", "the agent says that the file was damaged on its disk")
-        upload = Upload(
-            self.archive, agent, segment_id, signed, refusal, header, now_us, dated=dated, fault=self._fault
-        )
-        self._fault("judged")
-        if upload.expects_bytes or refusal is not None:
-            return upload
-        return upload.finish(now_us)
+        try:
+            upload = Upload(
+                self.archive,
+                agent,
+                segment_id,
+                signed,
+                refusal,
+                header,
+                now_us,
+                dated=dated,
+                fault=self._fault,
+            )
+            self._fault("judged")
+            if upload.expects_bytes or refusal is not None:
+                return upload
+            return upload.finish(now_us)
+        except KeyGoneError:
+            # Purged since the look above: the answer is another one by now.
+            with self.archive.database.reading() as session:
+                late = None if signed is None else self._answer_now(session, signed, now_us)
+            if late is None:
+                raise
+            return late
 
     def _judge(self, session: Session, signed: SignedManifest) -> Reason | None:
         """Why this manifest is refused, though it is the agent's own, or None."""
