@@ -163,10 +163,12 @@ def test_range_requests_at_once_are_one_viewing_and_every_byte_of_it_counts(arch
 def test_two_servers_that_open_a_new_archive_at_once_publish_one_rooms_file(tmp_path, url):
     make_archive(tmp_path).close()
     barrier, opened = threading.Barrier(2), []
+    settings = Settings(data_dir=tmp_path, database_url=url, store_url=str(tmp_path / "new"), demo=True)
 
     def start() -> None:
         barrier.wait(30)
-        opened.append(Archive.open(Settings(data_dir=tmp_path, database_url=url, demo=True)))
+        # A store of their own: the one there has records of the archive that was made above.
+        opened.append(Archive.open(settings))
 
     threads = [threading.Thread(target=start) for _ in range(2)]
     for each in threads:
