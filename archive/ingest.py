@@ -135,13 +135,17 @@ class Ingest:
                 dated=dated,
                 fault=self._fault,
             )
-        except KeyGoneError as error:
-            # Purged since it was looked at.
-            return Answer("expired", str(error))
-        self._fault("judged")
-        if upload.expects_bytes or refusal is not None:
-            return upload
-        return upload.finish(now_us)
+            self._fault("judged")
+            if upload.expects_bytes or refusal is not None:
+                return upload
+            return upload.finish(now_us)
+        except KeyGoneError:
+            # Purged since the look above: the answer is another one by now.
+            with self.archive.database.reading() as session:
+                late = None if signed is None else self._answer_now(session, signed, now_us)
+            if late is None:
+                raise
+            return late
 
     def _judge(self, session: Session, signed: SignedManifest) -> Reason | None:
         """Why this manifest is refused, though it is the agent's own, or None."""

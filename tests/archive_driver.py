@@ -59,8 +59,8 @@ class Killed(BaseException):
 
 @functools.cache
 def tiny_media(seconds: int = 2) -> bytes:
-    """A fragmented MP4 of two pictures of 32x32, the last one of the last second: the least that the archive
-    takes for footage of that length (3 KB).
+    """A fragmented MP4 of two pictures of 32x32, the second one shown in the last second: the least that the
+    archive takes for footage (3 KB).
     """
     sink = io.BytesIO()
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
@@ -68,7 +68,7 @@ def tiny_media(seconds: int = 2) -> bytes:
         video: Any = container.add_stream("libx264", rate=1)
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
         video.options = {"preset": "ultrafast", "x264-params": "keyint=1"}
-        for number in sorted({0, seconds - 1}):
+        for number in (0, max(1, seconds - 1)):
             frame = av.VideoFrame(32, 32, "yuv420p")
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))
@@ -377,8 +377,8 @@ class Driver:
         with self.archive.database.reading() as session:
             assert list(session.scalars(select(Garbage.object_name))) == []
             named = set(session.scalars(select(Segment.object_name)))
-            named |= set(session.scalars(select(Quarantine.object_name)))
-            named |= set(session.scalars(select(Gap.object_name)))
+            for table in (Quarantine, Gap):
+                named |= set(session.scalars(select(table.object_name)))
             assert certificate.uncertified(session) == 0
             segments = set(session.scalars(select(Segment.id)))
             for table in (SampleIndex, SegmentManifestRow):
@@ -437,7 +437,7 @@ class Driver:
         assert {piece.name.split("/")[-1][:36] for piece in pieces} == expected
         for piece in pieces:
             reader = self.archive.store.open(piece.name)
-            media = tiny_media(round((piece.end_us - piece.start_us) / US_PER_SECOND))
+            media = tiny_media((piece.end_us - piece.start_us) // US_PER_SECOND)
             assert reader.pread(0, len(media)) == media
             reader.close()
         self.seen[f"opened: {ground.partition(':')[0]}"] += bool(pieces)
@@ -464,9 +464,8 @@ class Driver:
 
     def _with_dying_store(self, action: Callable[[], None]) -> None:
         whole = self.archive
-        self.archive = dataclasses.replace(
-            whole, store=SealedStore(DyingStore(whole.store.raw.root), whole.store.keys)
-        )
+        dying = SealedStore(DyingStore(whole.store.raw.root), whole.store.keys)
+        self.archive = dataclasses.replace(whole, store=dying)
         try:
             self._dying(action)
         finally:

@@ -72,14 +72,15 @@ class House:
         span = Span(instant_us(day, *divmod(minute, 60)), instant_us(day, *divmod(minute, 60)) + LENGTH_US)
         name = object_name(room, day.isoformat(), f"{identity}-0")
         writer = self.archive.store.writer(name)
-        writer.write(tiny_media(LENGTH_US // US_PER_SECOND))
+        media = tiny_media(LENGTH_US // US_PER_SECOND)
+        writer.write(media)
         self._sealed[identity] = writer.seal_index(self._index)
         writer.commit()
         self.driver.model.items[identity] = Item("segment", identity, room, span)
         return {
             "id": identity, "room": room, "date": day.isoformat(), "source": "main", "run": identity,
             "start_us": span.start_us, "end_us": span.end_us, "object_name": name,
-            "size_bytes": len(tiny_media(LENGTH_US // US_PER_SECOND)), "file_sha256": "0" * 64, "manifest_sha256": "0" * 64,
+            "size_bytes": len(media), "file_sha256": "0" * 64, "manifest_sha256": "0" * 64,
             "clock_estimated": False, "overlaps": False, "accepted_us": span.end_us,
         }  # fmt: skip
 
