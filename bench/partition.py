@@ -102,15 +102,15 @@ class _Live:
     def __init__(self, filler: Filler, every_s: float) -> None:
         self._filler = filler
         self._every_s = every_s
-        self._end_us = now_us()
         self.delays_ms: list[float] = []
 
     def one(self) -> None:
         """Takes `every_s` at least."""
         began = time.monotonic()
         time.sleep(self._every_s)
-        start_us, self._end_us = self._end_us, now_us()
-        path = self._filler.add(start_us, self._end_us)
+        # A whole minute each, as its media say, though a new one begins more often: they overlap.
+        end_us = now_us()
+        path = self._filler.add(end_us - US_PER_MINUTE, end_us)
         made = time.monotonic()
         while path.exists():
             if time.monotonic() - began > _PATIENCE_S:
