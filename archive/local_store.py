@@ -47,8 +47,11 @@ class LocalStore:
                 raise StoreError(f"cannot delete {name}: {error.strerror}") from error
             directories.add(path.parent)
         for directory in directories:
-            with contextlib.suppress(FileNotFoundError):
-                sync_directory(directory)
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    sync_directory(directory)
+            except OSError as error:
+                raise StoreError(f"cannot make deletions in {directory} durable: {error.strerror}") from error
 
     def names(self) -> Iterator[str]:
         # By name, as every store sorts: by path, room 108 would come before room 108-a.

@@ -74,6 +74,11 @@ class Records:
                 changed += 1
         return changed
 
+    def any_rooms(self, session: Session) -> bool:
+        """Whether a record of any rooms file can be read: every archive has one from its first opening on."""
+        rows = session.scalars(select(RoomsVersion).order_by(RoomsVersion.version.desc()))
+        return any(self._stored(_name(row)) is not None for row in rows)
+
     def differences(self, session: Session) -> Iterator[str]:
         """Names of records that are missing, other than the index says, or not signed by this server."""
         return (_name(row) for row in _rows(session) if self._stored(_name(row)) != _document(row))

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from archive import ballast, custody, room_days
 from archive.models import Gap, Garbage, Quarantine, Segment, Tombstone
+from archive.store import ObjectMissingError, StoreError
 from archive.system import Archive
 from recorder import instants
 from recorder.errors import ProtokolError
@@ -114,11 +116,12 @@ def run(
     Raises ClockError, and ConfirmationError when more than half of the archive would go without
     `confirm` being the plan's digest, or `confirm` is another plan's. What an earlier run left is
     finished even then: its destruction was decided. Raises ConfirmationError too, before anything, while the
-    holds of a rebuilt index are unconfirmed.
+    holds of a rebuilt index are unconfirmed, and PurgeError for a store that is not this archive's.
     """
     with archive.database.reading() as session:
         told = clock.read(session, archive, now_us, system_clock)
         frozen.require_confirmed(session)
+        _require_store(session, archive)
     report = Report(told.now_us)
     _finish(archive, told, report, actor, fault)
     made = plan(archive, now_us, system_clock=system_clock, totals=False)
@@ -144,6 +147,26 @@ def run(
         # Last, when a full disk has room again: what a hold of a moment without the store has left out.
         archive.records.sync(session)
     return report
+
+
+def _require_store(session: Session, archive: Archive) -> None:
+    """Raises PurgeError where nothing that the index names is in the store: a directory that is not mounted
+    looks like that, and a held object that cannot be looked at would lose its key with its day.
+    """
+    name = session.scalar(select(Segment.object_name).limit(1))
+    name = name or session.scalar(select(Quarantine.object_name).limit(1))
+    try:
+        if name is None or archive.records.any_rooms(session):
+            return
+        archive.store.raw.open(name).close()
+    except ObjectMissingError as error:
+        raise PurgeError(
+            "the store has nothing that the index names: is it mounted, and the one that "
+            "PROTOKOL_STORE_URL names? Nothing was destroyed"
+        ) from error
+    except StoreError as error:
+        # Away: a day with held objects fails by itself, and the keys of the others need no store.
+        _log.warning("store_away", error=error)
 
 
 def _require_confirmation(made: policy.Plan, confirm: str | None) -> None:

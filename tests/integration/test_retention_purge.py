@@ -31,7 +31,7 @@ from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us, now_us
 from recorder.intervals import Interval
 from retention import certificate, holds, purge
-from retention.errors import ClockError, ConfirmationError
+from retention.errors import ClockError, ConfirmationError, PurgeError
 from tests.attacker import attack
 from tests.footage import ROOMS, FakeAgent, make_archive, unsigned
 
@@ -303,6 +303,22 @@ class BrokenStore(LocalStore):
         if any(name.startswith(self.broken) for name in names):
             raise StoreError(f"cannot delete {self.broken}: Input/output error")
         super().delete(names)
+
+
+def test_a_store_that_is_not_mounted_costs_nothing_its_key(archive, agent):
+    signed, body = agent.segment(at(20), body=b"no media at all")
+    assert agent.send(signed, body).outcome == "quarantined"
+    hold(archive, at(20), at(20) + US_PER_SECOND)
+    (name,) = archive.store.names()
+    root = archive.store.raw.root
+    aside = root.rename(root.with_name("aside"))
+    root.mkdir()
+    with pytest.raises(PurgeError, match="mounted"):
+        run(archive, DUE + 24 * HOUR)
+    root.rmdir()
+    aside.rename(root)
+    assert run(archive, DUE + 24 * HOUR).failures == []
+    archive.store.open(name).close()
 
 
 def test_one_days_failure_does_not_stop_the_others_and_is_finished_later(archive, agent):
