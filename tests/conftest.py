@@ -23,12 +23,16 @@ settings.load_profile("protokol")
 
 
 def pytest_generate_tests(metafunc):
-    """What is marked `both_databases` runs on SQLite and on PostgreSQL; everything else that uses a
-    database, on SQLite.
+    """What is marked `both_databases` runs on SQLite and on PostgreSQL (with `slow=True`, on the latter among
+    the slow tests); everything else that uses a database, on SQLite.
     """
     if "database_url" in metafunc.fixturenames:
-        both = metafunc.definition.get_closest_marker("both_databases") is not None
-        metafunc.parametrize("database_url", ["sqlite", "postgresql"] if both else ["sqlite"], indirect=True)
+        both = metafunc.definition.get_closest_marker("both_databases")
+        kinds: list[object] = ["sqlite"]
+        if both is not None:
+            marks = [pytest.mark.slow] if both.kwargs.get("slow") else []
+            kinds.append(pytest.param("postgresql", marks=marks))
+        metafunc.parametrize("database_url", kinds, indirect=True)
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,14 @@ class Installation:
             self._start()
 
 
-@pytest.mark.parametrize("call", ["fsync", "fdatasync", "pwrite64", "rename", "mkdir"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "fsync",
+        "fdatasync",
+        *(pytest.param(call, marks=pytest.mark.slow) for call in ("pwrite64", "rename", "mkdir")),
+    ],
+)
 def test_an_error_at_the_nth_call_acknowledges_nothing_that_is_not_durable(tmp_path, call):
     begin_us = now_us() - 3600 * SECOND
     reached = 0

@@ -44,6 +44,6 @@ def test_two_hundred_cuts_lose_nothing_that_was_acknowledged():
 
 
 def test_a_server_that_does_not_sync_is_found_out():
-    losses = measure(2, syncless=True)
-    assert losses.acked > 0
-    assert losses.lost > 0
+    # A cut may fall before anything was acknowledged; one after it loses something, sooner or later.
+    lost = (measure(2, syncless=True).lost for _ in range(10))
+    assert any(lost)

@@ -65,7 +65,7 @@ def test_the_order_of_arrival_decides_nothing() -> None:
         entries.append((old, entries[0][1], wrong, body))
         expected, numbers = None, range(len(entries))
 
-        @settings(max_examples=8, phases=[Phase.explicit, Phase.generate])
+        @settings(max_examples=4, phases=[Phase.explicit, Phase.generate])
         @given(st.permutations(numbers), st.lists(st.sampled_from(numbers), max_size=8))
         def deliver(order: list[int], again: list[int]) -> None:
             nonlocal expected

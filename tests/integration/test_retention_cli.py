@@ -18,7 +18,8 @@ from retention.errors import ClockError, ConfirmationError, DayGoneError
 from tests.attacker import attack
 from tests.footage import FakeAgent, make_archive
 
-pytestmark = pytest.mark.both_databases
+# Each of these starts processes: twice is too long for every day.
+pytestmark = pytest.mark.both_databases(slow=True)
 
 ROOT = Path(__file__).parents[2]
 TEN = local_midnight_us(date(2099, 11, 20), "Europe/Kyiv") + 600 * US_PER_MINUTE

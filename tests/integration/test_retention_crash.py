@@ -22,7 +22,8 @@ from recorder.intervals import Interval
 from retention import holds, purge
 from tests.footage import FakeAgent
 
-pytestmark = pytest.mark.both_databases
+# Each of these starts processes: twice is too long for every day.
+pytestmark = pytest.mark.both_databases(slow=True)
 
 ROOT = Path(__file__).parents[2]
 MIDNIGHT = local_midnight_us(date(2026, 11, 20), "Europe/Kyiv")
