@@ -12,21 +12,20 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from archive import disk_errors, postgresql
+from archive import disk_errors, postgresql, sqlite
 from recorder.errors import ProtokolError
 
-_WRITE = "protokol_write"
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -65,9 +64,8 @@ class Database:
         except (SQLAlchemyError, ImportError) as error:
             raise DatabaseError(f"cannot open the database {self._shown}: {error}") from error
         if self.is_sqlite:
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
-            self.engine, self._writer = engine, engine.execution_options(**{_WRITE: True})
+            sqlite.prepare(engine, _PRAGMAS)
+            self.engine, self._writer = engine, engine.execution_options(**{sqlite.WRITE: True})
         else:
             self.engine = engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -151,18 +149,3 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
-
-
-def _prepare_sqlite(connection: Any, record: Any) -> None:
-    del record
-    # SQLAlchemy's begin event issues BEGIN itself; the driver must not guess transactions.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get(_WRITE)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

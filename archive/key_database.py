@@ -16,7 +16,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -29,18 +28,17 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
-    event,
     inspect,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import disk_errors, postgresql
+from archive import disk_errors, postgresql, sqlite
 from archive.database import DatabaseError
 from recorder.durable import sync_directory
 
 FORMAT = 1
-_WRITE = "protokol_write"
+_PRAGMAS = ("busy_timeout=30000", "journal_mode=DELETE", "secure_delete=ON", "synchronous=EXTRA")
 
 metadata = MetaData()
 # One row. `check_value` tells which master key has wrapped the others.
@@ -108,9 +106,8 @@ class KeyDatabase:
         self._shown = postgresql.shown(parsed)
         self._file = Path(parsed.database) if self._is_sqlite and parsed.database else None
         if self._is_sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
-        self._writer = self.engine.execution_options(**{_WRITE: True})
+            sqlite.prepare(self.engine, _PRAGMAS)
+        self._writer = self.engine.execution_options(**{sqlite.WRITE: True})
         self.on_failed_sync: Callable[[], None] = disk_errors.nothing_more
 
     @contextmanager
@@ -186,18 +183,3 @@ class KeyDatabase:
             # Never str(error): SQLAlchemy shows a statement's parameters, and these are keys.
             reason = str(getattr(error, "orig", None) or type(error).__name__)
             raise DatabaseError(f"the key database {self._shown} failed: {reason}") from None
-
-
-def _prepare_sqlite(connection: Any, record: Any) -> None:
-    del record
-    # SQLAlchemy's begin event issues BEGIN itself; the driver must not guess transactions.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("busy_timeout=30000", "journal_mode=DELETE", "secure_delete=ON", "synchronous=EXTRA"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get(_WRITE)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
