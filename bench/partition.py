@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-import os
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.spools import Filler, make_media
+from bench.warm_server import environment
 from recorder.instants import US_PER_MINUTE, now_us
 from recorder.keyfile import AgentKey
 from recorder.logging import configure_logging
@@ -42,21 +42,6 @@ _SEGMENT_MB = 2.0
 _LIVE_EVERY_S = 5.0
 _LIVE_ALONE = 12
 _PATIENCE_S = 1200.0
-
-
-def _environment(data: Path, port: int) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PROTOKOL_")}
-    url = f"http://127.0.0.1:{port}"
-    return {
-        **inherited,
-        "PROTOKOL_SETTINGS_FILE": os.devnull,
-        "PROTOKOL_DATA_DIR": str(data),
-        "PROTOKOL_SERVER_URL": url,
-        "PROTOKOL_PUBLIC_URL": url,
-        "PROTOKOL_LISTEN_PORT": str(port),
-        "PROTOKOL_SECURE_COOKIES": "false",
-        "PROTOKOL_DEMO": "true",
-    }
 
 
 def _protokol(environment: dict[str, str], *arguments: str) -> str:
@@ -182,13 +167,13 @@ def measure(
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         [port] = free_ports(1)
-        environment = _environment(directory / "server", port)
+        around = environment(directory / "server", port)
         (directory / "server").mkdir()
         (directory / "server" / "rooms.yaml").write_text(_rooms_file(rooms), "utf-8")
         media = make_media(directory / "minute.mp4", 60, segment_mb)
-        with _server(environment, directory / "server.log"):
+        with _server(around, directory / "server.log"):
             for room in rooms:
-                _protokol(environment, "agent", "enroll", room, "-o", str(directory / f"{room}.key"))
+                _protokol(around, "agent", "enroll", room, "-o", str(directory / f"{room}.key"))
             gates = context.Barrier(len(rooms) + 1), context.Event()
             results = context.Queue()
             processes = [
@@ -210,8 +195,8 @@ def measure(
             finally:
                 for process in processes:
                     process.kill()
-            stored = json.loads(_protokol(environment, "archive", "stats", "--json"))
-            checked = json.loads(_protokol(environment, "archive", "check", "--json"))
+            stored = json.loads(_protokol(around, "archive", "stats", "--json"))
+            checked = json.loads(_protokol(around, "archive", "check", "--json"))
     figures = _figures(facts, minutes, len(media))
     # Minutes are made here faster than they pass, and only some of them: the rest is nobody's account.
     findings = [finding for finding in checked if finding["kind"] != "uncovered"]
