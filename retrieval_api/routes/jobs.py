@@ -5,10 +5,12 @@ What a person does here is what `protokol archive jobs` does, and stands in the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import RedirectResponse, Response
+from sqlalchemy.orm import Session
 
 from archive import jobs
 from archive.jobs import JobError
@@ -42,21 +44,24 @@ def retry(
     request: Request, job_id: JobId, staff: ChangeStaff, archive: ArchiveDep, now_us: NowDep
 ) -> Response:
     """Queued anew before the answer; a worker of any server process takes it within seconds."""
-    try:
-        with archive.database.transaction() as session:
-            jobs.retry(session, job_id, staff.actor, now_us)
-    except JobError as error:
-        return _page(request, archive, staff, str(error))
-    return RedirectResponse("/staff/jobs", 303)
+    return _change(request, archive, staff, lambda session: jobs.retry(session, job_id, staff.actor, now_us))
 
 
 @router.post("/{job_id}/cancel")
 def cancel(
     request: Request, job_id: JobId, staff: ChangeStaff, archive: ArchiveDep, now_us: NowDep
 ) -> Response:
+    """A running one ends when its worker looks next."""
+    return _change(request, archive, staff, lambda session: jobs.cancel(session, job_id, staff.actor, now_us))
+
+
+def _change(
+    request: Request, archive: Archive, staff: Staff, change: Callable[[Session], object]
+) -> Response:
+    """Done, and the list again; or the page with what stood in the way, where the job is another by now."""
     try:
         with archive.database.transaction() as session:
-            jobs.cancel(session, job_id, staff.actor, now_us)
+            change(session)
     except JobError as error:
         return _page(request, archive, staff, str(error))
     return RedirectResponse("/staff/jobs", 303)
