@@ -6,6 +6,7 @@
 #   libportaudio2             what records a microphone
 #   pulseaudio pulseaudio-utils libasound2-plugins   a microphone without hardware, with a clock of its own
 #   chromium                  the browser tests look at real pages
+#   firefox-esr vlc-bin vlc-plugin-base mediainfo   what else people open a clip with
 #   fonts-dejavu              the letters of certificates in PDF, and of those pages
 #   poppler-utils             the independent reader of those PDFs in the tests
 #   libatomic1                what drives the browser in the tests is linked against it
@@ -21,8 +22,8 @@ PACKAGES=(
   python3.11 python3.11-venv
   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
-  ffmpeg chromium fonts-dejavu-core poppler-utils libatomic1 systemd iproute2 postgresql
-  strace e2fsprogs mount
+  ffmpeg chromium firefox-esr vlc-bin vlc-plugin-base mediainfo fonts-dejavu-core poppler-utils libatomic1
+  systemd iproute2 postgresql strace e2fsprogs mount
 )
 # A Node.js of another origin is as good; Debian's npm would clash with it.
 command -v node >/dev/null && command -v npm >/dev/null || PACKAGES+=(nodejs npm)

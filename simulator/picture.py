@@ -92,14 +92,13 @@ class Painter:
             (_CLOCK, _BLACK),
         ):
             _fill(self._room, box, value)
-        _fill(self._room, (0.0, _BAR_HEIGHT, 0.0, 1.0), _BLACK)
         self._noise = np.random.default_rng(1).integers(60, 200, (height, width), np.uint8)
         self._chroma = np.concatenate([_chroma(width, height, plane) for plane in (0, 1)])
 
     def paint(self, number: int) -> npt.NDArray[np.uint8]:
         """Frame `number` of the loop as planar 4:2:0: an array of (height * 3 / 2, width)."""
         luma = self._room.copy()
-        _draw_bar_code(luma, number)
+        draw_bar_code(luma, number)
         if number % self._fps < FLASH_FRAMES:
             _fill(luma, _LAMP, _WHITE)
         _draw_clock(luma, f"{number // self._fps % 100:02d}{number % self._fps:02d}")
@@ -130,7 +129,9 @@ def _chroma(width: int, height: int, plane: int) -> npt.NDArray[np.uint8]:
     return chroma.reshape(-1)
 
 
-def _draw_bar_code(luma: Luma, number: int) -> None:
+def draw_bar_code(luma: Luma, number: int) -> None:
+    """The number, below 65 536, along the top of a picture, over whatever was there."""
+    _fill(luma, (0.0, _BAR_HEIGHT, 0.0, 1.0), _BLACK)
     bits = [number >> (_BITS - 1 - place) & 1 for place in range(_BITS)]
     cells = [1, 0, *bits, sum(bits) & 1, 1]
     for place, bit in enumerate(cells):

@@ -1,7 +1,8 @@
 """Runs of stored segments for tests: encoded by PyAV, cut and muxed as an agent does it.
 
 Each whole second of a run begins with one white picture and 40 ms of a 1 kHz tone over faint noise, so
-that the offset of picture and sound can be measured; noise makes every packet unlike all others.
+that the offset of picture and sound can be measured; noise makes every packet unlike all others. Each
+picture bears its number in the simulator's bar code: `first_number` is that of a run's first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from archive.mp4.reader import read_index
 from archive.mp4.virtual import Literal, Piece, VirtualMp4
 from recorder.manifest import MANIFEST_BOX_UUID
+from simulator.picture import draw_bar_code
 
 MUX = {
     "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont+negative_cts_offsets",
@@ -51,6 +53,10 @@ class Shape:
     segment_s: int = 2
     # Seconds of the run in which nothing is heard, with loud noise before and after; instead of beeps.
     hush: tuple[float, float] | None = None
+    first_number: int = 0
+    # With B-frames: whether a group's first pictures refer to the group before. In H.264 Chromium gives up
+    # where it seeks to such a group and a picture strikes out one that it has not seen.
+    open_gop: bool = True
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,8 @@ def _encode_video(shape: Shape) -> bytes:
         for number in range(shape.seconds * shape.fps):
             picture = np.full((height, width, 3), 235 if number % shape.fps == 0 else 40, np.uint8)
             picture[: height // 4] = rng.integers(40, 80, (1, 1, 3), np.uint8)
+            for channel in range(3):
+                draw_bar_code(picture[..., channel], shape.first_number + number)
             frame = av.VideoFrame.from_ndarray(picture, "rgb24")
             frame.pts = shape.media_start_s * VIDEO_TICKS + number * step
             frame.time_base = Fraction(1, VIDEO_TICKS)
@@ -204,14 +212,17 @@ def _encode_video(shape: Shape) -> bytes:
 def _video_options(shape: Shape) -> dict[str, str]:
     if shape.codec == "libx265":
         params = f"log-level=none:keyint={shape.gop}:min-keyint={shape.gop}:scenecut=0:pools=1"
-        return {"preset": "ultrafast", "x265-params": f"{params}:bframes={shape.bframes}:open-gop=1"}
+        return {
+            "preset": "ultrafast",
+            "x265-params": f"{params}:bframes={shape.bframes}:open-gop={shape.open_gop:d}",
+        }
     common = {"g": str(shape.gop), "keyint_min": str(shape.gop), "sc_threshold": "0", "threads": "1"}
     if not shape.bframes:
         return common | {"preset": "ultrafast", "tune": "zerolatency"}
     return common | {
         "preset": "veryfast",
         "bf": str(shape.bframes),
-        "x264-params": "open-gop=1:b-pyramid=none",
+        "x264-params": f"open-gop={shape.open_gop:d}:b-pyramid=none",
     }
 
 
