@@ -1,4 +1,4 @@
-"""What a real agent shows of a simulated room in its heartbeats: pictures, loudness, and when it shows none."""
+"""What a real agent shows of a simulated room in its heartbeats: pictures, loudness; and when it does not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_pictures_are_shown_to_who_asks_and_inside_windows_only(tmp_path) -> Non
             ingest.wait_for(lambda: len(levels()) >= 3, 20, "three seconds of sound")
             assert all(-120 <= rms <= peak <= 0 for rms, peak in levels())
             assert max(peak for _, peak in levels()) > -30, "the simulator beeps each second"
-            assert not any("pictures" in beat for beat in ingest.heartbeats), "an older server keeps what comes"
+            assert not any("pictures" in beat for beat in ingest.heartbeats), (
+                "an older server would keep them"
+            )
             ingest.pictures = {}
             ingest.wait_for(lambda: "main" in shown(ingest), 10, "a blurred picture")
             assert size(shown(ingest)["main"]["blurred"]) == (14, 24)

@@ -55,7 +55,7 @@ def beat(client, agent, *conditions: Any, **more: Any):
         "agent_version": "test",
         "at_us": now_us(),
         "state": "recording",
-        "since_us": now_us() - 10 * US_PER_MINUTE,
+        "since_us": now_us() - US_PER_MINUTE,
         "spool": {"segments": 3, "bytes": 5_000_000, "oldest_us": now_us() - 90 * US_PER_SECOND},
         "clock": {"uncertainty_us": 2500, "estimated": False},
         "health": {
