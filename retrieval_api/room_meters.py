@@ -1,4 +1,4 @@
-"""What a tile of the board draws and tells of a room beside its state: loudness, its clock, what has arrived.
+"""What a tile of the board draws and tells of a room beside its state: loudness, clock, what waits.
 
 Pure. An agent's figures are its own and unchecked: what is none is not shown.
 """
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from archive.search import RoomState
 from recorder.in_use import LOUD_DBFS
-from recorder.instants import US_PER_SECOND
 
 # What the meter spans: below lies the noise of the quietest room.
 _FLOOR_DBFS = -60.0
@@ -68,13 +67,6 @@ def waiting(room: RoomState) -> int:
     """How many finished parts wait on the room host for the archive."""
     count = _member(room.heartbeat, "spool", "segments")
     return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**31 else 0
-
-
-def lag_us(room: RoomState, now_us: int) -> int | None:
-    """By how much the newest footage in the archive is older than now; None where nothing is recorded."""
-    if room.state != "recording" or room.stored_until_us is None:
-        return None
-    return max(0, now_us - room.stored_until_us) // US_PER_SECOND * US_PER_SECOND
 
 
 def _levels(told: Any) -> list[tuple[float, float]]:

@@ -82,11 +82,15 @@ def picture(
     now_us: Now,
     source: Annotated[str, Query(max_length=32)],
 ) -> Response:
-    """The latest clear picture, for the session whose look lasts. `Protokol-At` tells when it was taken."""
+    """The latest clear picture, for the session whose look lasts; 204 while none has come. `Protokol-At`
+    tells when it was taken.
+    """
     room_id = rooms.room(room).id
+    if pictures.look(room_id, staff.session, now_us) is None:
+        raise Problem(404, "no_look", "no clear picture is shown to this session; ask for one first")
     found = pictures.clear(room_id, source, staff.session, now_us)
     if found is None:
-        raise Problem(404, "no_picture", "no clear picture is shown to this session now")
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
     seen = Interval(found.received_us, found.received_us + 1)
     viewing.served(archive, found.viewing_id, seen, len(found.jpeg), now_us)
     at = pages.localizer("uk", rooms.council.timezone).iso(found.at_us)

@@ -13,7 +13,8 @@ function asAddress(blob) {
 
 async function renew(figure) {
   const answer = await fetch(figure.dataset.look, { redirect: "error", signal: AbortSignal.timeout(5000) });
-  if (!answer.ok) return;
+  // 204: it is under way.
+  if (answer.status !== 200) return;
   const picture = figure.querySelector("img");
   picture.src = await asAddress(await answer.blob());
   picture.hidden = false;
