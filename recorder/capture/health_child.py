@@ -111,8 +111,9 @@ def _detail(small: Luma) -> float:
 
 def blurred(luma: Luma) -> bytes:
     """A JPEG of 24 pixels' width: whether it is light, and where; nobody can be told from another in it."""
-    tiny = cv2.GaussianBlur(_of_width(luma, _BLURRED_WIDTH), (0, 0), _BLUR_SIGMA)
-    return _jpeg(tiny.astype(np.uint8), _BLURRED_QUALITY)
+    # In two steps, which takes a third of the time.
+    tiny = _of_width(_of_width(luma, _CLEAR_WIDTH), _BLURRED_WIDTH)
+    return _jpeg(cv2.GaussianBlur(tiny, (0, 0), _BLUR_SIGMA).astype(np.uint8), _BLURRED_QUALITY)
 
 
 def clear(luma: Luma) -> bytes:

@@ -28,9 +28,11 @@ function tell() {
   document.title = board().dataset.title;
   icon.setAttribute("href", now.size ? "/static/icon-fault.svg" : "/static/icon.svg");
   const fresh = [...now].filter(([id]) => !faults.has(id)).map(([, text]) => text);
-  if (fresh.length) said.fault.textContent = fresh.join(". ");
-  else if (!now.size) said.fault.textContent = "";
-  said.well.textContent = faults.size && !now.size ? board().dataset.well : now.size ? "" : said.well.textContent;
+  const isMended = [...faults.keys()].some((id) => !now.has(id));
+  // What stays as it is is not said again.
+  if (fresh.length || isMended) said.fault.textContent = fresh.join(". ");
+  if (now.size) said.well.textContent = "";
+  else if (isMended) said.well.textContent = board().dataset.well;
   faults = now;
 }
 
@@ -49,7 +51,6 @@ function heard() {
 function takeIn(html) {
   const focused = document.activeElement?.id;
   Idiomorph.morph(board(), html, { morphStyle: "outerHTML" });
-  htmx.process(board());
   // A room that stands elsewhere now was drawn anew; the keyboard goes with it.
   if (focused && document.activeElement?.id !== focused) {
     document.getElementById(focused)?.focus({ preventScroll: true });
