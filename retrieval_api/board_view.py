@@ -11,12 +11,13 @@ from archive.models import Mark
 from archive.search import RoomState
 from archive.system import Archive
 from retention import frozen
-from retrieval_api import grounds, job_wording, pages, readiness_view, room_meters, wording
+from retrieval_api import job_wording, pages, readiness_view, room_meters, wording
 from retrieval_api.i18n import Language
 from retrieval_api.room_pictures import RoomPictures, Shown
 from retrieval_api.routes.extension import CHANGE_ROLES
 from retrieval_api.routes.jobs import JOB_ROLES
 from retrieval_api.routes.quarantine import QUARANTINE_ROLES, new_count
+from retrieval_api.routes.room_look import LOOK_ROLES
 from retrieval_api.routes.rooms import FOOTAGE_ROLES
 
 
@@ -98,7 +99,7 @@ def context(facts: BoardFacts, role: str) -> dict[str, Any]:
         "labels": {state.room: state.label for state in states},
         "may_change": role in CHANGE_ROLES,
         "may_open": role in FOOTAGE_ROLES,
-        "may_look": "fault_check" in grounds.allowed(role),
+        "may_look": role in LOOK_ROLES,
         "pictures": facts.pictures,
         "meters": room_meters,
     }

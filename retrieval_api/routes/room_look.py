@@ -13,16 +13,16 @@ from archive.system import Archive
 from recorder.intervals import Interval
 from recorder.rooms import RoomsFile
 from recorder.working_hours import window_at
-from retrieval_api import pages
-from retrieval_api.auth import Staff, require
+from retrieval_api import grounds, pages
+from retrieval_api.auth import ROLES, Staff, require
 from retrieval_api.i18n import N_
 from retrieval_api.pages import archive_of, now_of, rooms_of
 from retrieval_api.problems import Problem
 from retrieval_api.room_pictures import LOOK_US, Look, RoomPictures
 
 router = APIRouter(prefix="/staff/rooms/{room}", include_in_schema=False)
-# Those who may open footage to check a fault (`grounds.allowed`).
-LOOK_ROLES = ("operator", "admin")
+# Those who may open footage to check a fault.
+LOOK_ROLES = tuple(role for role in ROLES if "fault_check" in grounds.allowed(role))
 _GROUND = Ground("fault_check")
 
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from recorder.instants import now_us
-from tests.browser.looking import assert_fits, desktop_only, log_in, violations
+from tests.browser.looking import PHONE, assert_fits, desktop_only, log_in, violations
 from tests.footage import FakeAgent
 
 pytestmark = pytest.mark.browser
@@ -105,6 +105,7 @@ def test_a_board_whose_session_ended_leads_to_the_log_in(page, room) -> None:
     page.wait_for_url("**/staff/login*")
 
 
+@pytest.mark.parametrize("page", [pytest.param(PHONE, id="phone")], indirect=True)
 def test_a_fault_is_looked_at_after_a_question(page, room) -> None:
     log_in(page, "operator")
     page.locator(f"#look-{ROOM}").click()
