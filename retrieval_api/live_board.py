@@ -6,6 +6,8 @@ Belongs to the event loop. A reader has no queue: who is slow gets the newest bo
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +21,8 @@ _log = get_logger()
 ROUND_S = 2.0
 # So that a reader knows that nothing has changed; and a closed connection is noticed.
 ALIVE_S = 5.0
+# A database that hangs raises nothing for a while: what was drawn longer ago is not called alive.
+FRESH_S = 8.0
 # Each is a connection that is kept open; who comes later asks now and then, as without scripts.
 MAX_READERS = 200
 
@@ -52,6 +56,7 @@ class LiveBoard:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._is_well = True
+        self._drawn_s = -math.inf
 
     @property
     def is_full(self) -> bool:
@@ -66,7 +71,7 @@ class LiveBoard:
     async def follow(self, kind: Kind, session: Session) -> AsyncGenerator[str]:
         """Events of a stream (text/event-stream): `board` with the board's HTML at once and after each
         change, `alive` where there was none for a while, `end` when the session is over, which ends it.
-        While the board cannot be drawn there is none of them.
+        While the board cannot be drawn, or that takes long, there is none of them.
         """
         reader = _Reader(kind, session)
         self._readers.add(reader)
@@ -81,7 +86,7 @@ class LiveBoard:
                     async with asyncio.timeout(ALIVE_S):
                         await reader.news.wait()
                 except TimeoutError:
-                    if self._is_well:
+                    if self._is_well and time.monotonic() - self._drawn_s < FRESH_S:
                         yield event("alive")
                     continue
                 reader.news.clear()
@@ -103,7 +108,7 @@ class LiveBoard:
                     _log.error("board_not_drawn", error=error)
                 self._is_well = False
             else:
-                self._is_well = True
+                self._is_well, self._drawn_s = True, time.monotonic()
             await asyncio.sleep(self._round_s)
 
     async def _round(self) -> None:

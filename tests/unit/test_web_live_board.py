@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import aclosing, suppress
 
 import pytest
@@ -19,8 +20,11 @@ class Rooms:
 
     def __init__(self) -> None:
         self.word, self.drawn, self.over, self.fails = "one", [], set(), False
+        self.draw_later = threading.Event()
+        self.draw_later.set()
 
     def draw(self, kinds):
+        self.draw_later.wait(5)
         if self.fails:
             raise OSError("the database is away")
         self.drawn.append(set(kinds))
@@ -130,6 +134,24 @@ def test_a_board_that_cannot_be_drawn_says_nothing_until_it_can(rooms, live, mon
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
                     raise AssertionError(await anext(events))
+
+    asyncio.run(run())
+
+
+def test_a_board_that_takes_too_long_to_draw_is_not_called_alive(rooms, live, monkeypatch) -> None:
+    monkeypatch.setattr("retrieval_api.live_board.ALIVE_S", 0.05)
+    monkeypatch.setattr("retrieval_api.live_board.FRESH_S", 0.2)
+    hangs = threading.Event()
+
+    async def run() -> None:
+        async with aclosing(live.follow(OPERATOR, session("a"))) as events:
+            await take(events, "event: alive")
+            rooms.draw_later = hangs
+            await asyncio.sleep(0.4)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    raise AssertionError(await anext(events))
+            hangs.set()
 
     asyncio.run(run())
 
