@@ -27,6 +27,8 @@ SILENT_AFTER_US = 20 * US_PER_SECOND
 CLOSES_SOON_US = 600 * US_PER_SECOND
 # A segment is shipped after it ends: within this of now, missing footage is "not yet arrived".
 ARRIVAL_US = 150 * US_PER_SECOND
+# Between an agent's heartbeat and its arrival lies a busy network's second, not this.
+CLOCKS_APART_US = 5 * US_PER_SECOND
 # Clock estimates of neighbouring runs touch within a frame or two; less is not a gap worth telling.
 _JOIN_US = 50_000
 
@@ -246,8 +248,8 @@ def _join(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
 
 @dataclass(frozen=True, slots=True)
 class RoomCondition:
-    """What is wrong with a room that may well be recording, as its agent tells it. `source`: a camera or
-    microphone, empty for the room host.
+    """What is wrong with a room that may well be recording, as its agent tells it or the server sees.
+    `source`: a camera or microphone, empty for the room host; `since_us`: 0 where that is not known.
     """
 
     condition: str
@@ -260,6 +262,7 @@ class RoomCondition:
 class RoomState:
     """A room at a glance. `state` is decided from the last heartbeat and the windows, never guessed:
     inside a window, silence of the agent is a fault. What a silent agent last told is no condition any more.
+    `stored_until_us`: the end of the newest footage that the archive has of the room.
     """
 
     room: str
@@ -274,6 +277,7 @@ class RoomState:
     last_seen_us: int | None
     heartbeat: dict[str, Any]
     conditions: tuple[RoomCondition, ...]
+    stored_until_us: int | None = None
 
     def is_in_use(self, now_us: int) -> bool:
         """Whether somebody is heard in the room, by an agent that still reports."""
@@ -321,7 +325,12 @@ def room_states(session: Session, configurations: Configurations, now_us: int) -
         heartbeat: dict[str, Any] = json.loads(row.status) if row else {}
         seen_us = row.received_us if row else None
         state, since_us, cause = _judge(heartbeat, seen_us, window, now_us)
-        silent = seen_us is None or now_us - seen_us > SILENT_AFTER_US
+        stored_until_us = _stored_until_us(session, room.id)
+        conditions: tuple[RoomCondition, ...] = ()
+        if seen_us is not None and now_us - seen_us <= SILENT_AFTER_US:
+            conditions = _conditions(heartbeat)
+            begun_us = max(since_us or 0, window.start_us) if window and state == "recording" else None
+            conditions += _own_conditions(heartbeat, conditions, seen_us, begun_us, stored_until_us, now_us)
         out.append(
             RoomState(
                 room=room.id,
@@ -335,7 +344,8 @@ def room_states(session: Session, configurations: Configurations, now_us: int) -
                 next_window=upcoming,
                 last_seen_us=seen_us,
                 heartbeat=heartbeat,
-                conditions=() if silent else _conditions(heartbeat),
+                conditions=conditions,
+                stored_until_us=stored_until_us,
             )
         )
     return out
@@ -347,6 +357,36 @@ def _conditions(heartbeat: dict[str, Any]) -> tuple[RoomCondition, ...]:
     return tuple(
         RoomCondition(each["condition"], each["source"], each["since_us"], each["detail"]) for each in told
     )
+
+
+def _own_conditions(
+    heartbeat: dict[str, Any],
+    told: tuple[RoomCondition, ...],
+    seen_us: int,
+    begun_us: int | None,
+    stored_until_us: int | None,
+    now_us: int,
+) -> tuple[RoomCondition, ...]:
+    """What the server sees for itself, where the agent does not tell it: footage that does not arrive though
+    the room records since `begun_us`, and a clock that is not the server's.
+    """
+    known = {each.condition for each in told}
+    found = []
+    if begun_us is not None and not known & {"shipping_late", "spool_old"}:
+        due_us = max(begun_us, stored_until_us or 0) + ARRIVAL_US
+        if now_us > due_us:
+            found.append(RoomCondition("shipping_late", "", due_us, "nothing newer has arrived"))
+    at_us = heartbeat.get("at_us")
+    if isinstance(at_us, int) and abs(at_us - seen_us) > CLOCKS_APART_US and "clock_error" not in known:
+        apart_s = (at_us - seen_us) / US_PER_SECOND
+        found.append(RoomCondition("clock_error", "", 0, f"{apart_s:+.0f} s of the server's"))
+    return tuple(found)
+
+
+def _stored_until_us(session: Session, room: str) -> int | None:
+    """Told by an index alone."""
+    newest = select(Segment.end_us).where(Segment.room == room).order_by(Segment.start_us.desc()).limit(1)
+    return session.scalar(newest)
 
 
 def _judge(

@@ -185,7 +185,12 @@ class Council:
             return None
         name = path.split("/")[4]
         self.rooms[name].heartbeats.append(json.loads(body))
-        return {**self._signed(name).model_dump(), "held": [], "server_us": now_us()}
+        return {
+            **self._signed(name).model_dump(),
+            "held": [],
+            "pictures": {"clear_s": 0},
+            "server_us": now_us(),
+        }
 
 
 class _Server(ThreadingHTTPServer):

@@ -23,7 +23,7 @@ from recorder.capture.onvif_address import OnvifAddress
 from recorder.configuration import ConfigurationStore
 from recorder.errors import ConfigurationError, ProtokolError
 from recorder.health_rules import HostFacts
-from recorder.heartbeat import HEARTBEAT_S, Heartbeat, report
+from recorder.heartbeat import HEARTBEAT_S, Heartbeat, Watch, pictures_told, report
 from recorder.host_boots import read_boots
 from recorder.host_clock import monotonic_us
 from recorder.host_facts import disk_free_bytes, temperature_c
@@ -148,6 +148,7 @@ class Agent:
             self._store,
             self._document,
             configuration_changed=self._configuration_changed,
+            watched=self._watched,
             every_s=options.heartbeat_s,
         )
         self._readiness = ReadinessChecker(
@@ -162,6 +163,10 @@ class Agent:
 
     def _configuration_changed(self) -> None:
         self._changed = True
+
+    def _watched(self, watch: Watch) -> None:
+        at_us = monotonic_us()
+        self._health.watch(at_us + watch.pictures_us, at_us + watch.clear_us)
 
     def run(self) -> None:
         """Raises AgentFailedError when a part of the agent died or hangs."""
@@ -202,7 +207,8 @@ class Agent:
         statuses = {name: recorder.status for name, recorder in list(self._sources.items())}
         version = self._store.current.version
         beat = report(statuses, self._spool, self._host.trust, version, now_us(), self._health.report())
-        return beat | {"readiness": self._readiness.document()}
+        pictures = pictures_told(self._health.pictures)
+        return beat | {"readiness": self._readiness.document()} | ({"pictures": pictures} if pictures else {})
 
     def _hardware(self, configuration: RoomConfiguration) -> dict[str, SourceHardware]:
         """The room's sources by name. Raises ConfigurationError."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from recorder.capture.health import Picture
 from recorder.configuration import ConfigurationStore
 from recorder.errors import ConfigurationError
 from recorder.host_clock import ClockTrust, monotonic_us
-from recorder.instants import now_us
+from recorder.instants import US_PER_SECOND, now_us
 from recorder.ledger import agent_version
 from recorder.logging import get_logger
 from recorder.source_status import SourceStatus
@@ -17,6 +20,10 @@ from recorder.spool import Spool
 from recorder.uplink import Uplink, UplinkError
 
 HEARTBEAT_S = 5.0
+# The server asks anew with each answer; one that is away is shown nothing.
+PICTURES_US = 60 * US_PER_SECOND
+# Nobody is shown a room clearly for longer, whatever the answer says.
+MAX_CLEAR_S = 120
 
 
 def report(
@@ -62,6 +69,40 @@ def report(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What of the room's pictures the server asks for in its answer: for how long from now on."""
+
+    pictures_us: int = 0
+    clear_us: int = 0
+
+
+def watch_of(answer: Mapping[str, Any]) -> Watch:
+    """Nothing, unless the answer says so in so many words: an older server would keep pictures as it keeps
+    the rest of a heartbeat, in its database.
+    """
+    asked = answer.get("pictures")
+    if not isinstance(asked, dict):
+        return Watch()
+    clear_s = asked.get("clear_s")
+    if not isinstance(clear_s, int) or isinstance(clear_s, bool):
+        return Watch(PICTURES_US)
+    return Watch(PICTURES_US, min(max(clear_s, 0), MAX_CLEAR_S) * US_PER_SECOND)
+
+
+def pictures_told(pictures: Mapping[str, Picture]) -> dict[str, Any]:
+    """The heartbeat's member `pictures`."""
+    return {
+        source: {"at_us": each.at_us, "blurred": _base64(each.blurred)}
+        | ({"clear": _base64(each.clear)} if each.clear else {})
+        for source, each in pictures.items()
+    }
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
 class Heartbeat(threading.Thread):
     def __init__(
         self,
@@ -71,6 +112,7 @@ class Heartbeat(threading.Thread):
         document: Callable[[], dict[str, Any]],
         *,
         configuration_changed: Callable[[], None],
+        watched: Callable[[Watch], None] = lambda _: None,
         every_s: float = HEARTBEAT_S,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -81,6 +123,7 @@ class Heartbeat(threading.Thread):
         self._document = document
         self._every_s = every_s
         self._configuration_changed = configuration_changed
+        self._watched = watched
         self._stopping = threading.Event()
         self._told = ""
         self._log = get_logger()
@@ -106,6 +149,7 @@ class Heartbeat(threading.Thread):
             answer = self._uplink.post(self._path, self._document())
             if answer.status != 200:
                 return f"the server refuses the heartbeat: {answer.problem}"
+            self._watched(watch_of(answer.document))
             if self._store.accept(answer.document):
                 self._log.info("configuration changed", version=self._store.current.version, at_us=now_us())
                 self._configuration_changed()

@@ -12,6 +12,7 @@ from recorder.instants import now_us
 from retrieval_api import assets, clip_problems, database_problems, problems
 from retrieval_api.admission import Admission
 from retrieval_api.middleware import BodyLimit, SecurityHeaders
+from retrieval_api.room_pictures import RoomPictures
 from retrieval_api.routes import (
     board,
     calibrate,
@@ -30,6 +31,7 @@ from retrieval_api.routes import (
     requests_api,
     resident,
     review,
+    room_look,
     rooms,
     staff_login,
 )
@@ -44,6 +46,7 @@ _ROUTES = (
     requests_api,
     staff_login,
     board,
+    room_look,
     calibrate,
     day,
     extension,
@@ -74,6 +77,8 @@ def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
     app.state.archive = archive
     app.state.clock = clock
     app.state.admission = Admission()
+    app.state.pictures = RoomPictures()
+    app.state.live_board = board.live_board(archive, app.state.pictures, clock)
     problems.install(app)
     database_problems.install(app)
     clip_problems.install()

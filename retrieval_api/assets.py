@@ -13,7 +13,10 @@ from retrieval_api.pages import HERE
 
 STATIC = HERE / "static"
 # File under /static/vendor → where npm puts it. An installed tree has copies in static/vendor.
-VENDOR = {"htmx.min.js": "htmx.org/dist/htmx.min.js"}
+VENDOR = {
+    "htmx.min.js": "htmx.org/dist/htmx.min.js",
+    "idiomorph-ext.min.js": "idiomorph/dist/idiomorph-ext.min.js",
+}
 _MAX_AGE_SECONDS = 3600
 
 

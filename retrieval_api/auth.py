@@ -21,12 +21,13 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """A member of staff who is logged in."""
+    """A member of staff who is logged in. `session`: the hash of the session's token."""
 
     id: int
     name: str
     role: str
     csrf: str
+    session: str
 
     @property
     def actor(self) -> str:
@@ -34,17 +35,18 @@ class Staff:
         return f"user:{self.id}"
 
 
-def staff_of(request: Request, archive: Archive, now_us: int) -> Staff | None:
+def staff_of(request: Request, archive: Archive, now_us: int, *, is_use: bool = True) -> Staff | None:
     """Who the cookie says is asking; None when nobody is logged in, or the user has been disabled.
 
-    Requests of a page that refreshes itself do not count as use: a board left open logs nobody in
-    for ever.
+    Requests of a page that refreshes itself (by htmx, or with `refresh` in its address) do not count as use:
+    a board left open logs nobody in for ever.
     """
+    refreshes = "HX-Request" in request.headers or "refresh" in request.query_params
     row = sessions.find(
         archive,
         request.cookies.get(sessions.STAFF_COOKIE),
         now_us,
-        extend="HX-Request" not in request.headers,
+        extend=is_use and not refreshes,
     )
     if row is None or row.user_id is None:
         return None
@@ -52,11 +54,12 @@ def staff_of(request: Request, archive: Archive, now_us: int) -> Staff | None:
         user = session.get(User, row.user_id)
     if user is None or user.disabled_us is not None:
         return None
-    return Staff(user.id, user.name, user.role, row.csrf)
+    return Staff(user.id, user.name, user.role, row.csrf, row.token_sha256)
 
 
-def require(*roles: str) -> Callable[..., Staff]:
+def require(*roles: str, is_use: bool = True) -> Callable[..., Staff]:
     """A dependency: staff in one of these roles (none named: any), and a right `csrf` field in a form.
+    Without `is_use`, what a page asks for by itself: the session's idle time goes on.
 
     Raises NotLoggedInError (a page goes to the log-in), Problem 403 for another role or a stale form.
     """
@@ -70,7 +73,7 @@ def require(*roles: str) -> Callable[..., Staff]:
         archive: Annotated[Archive, Depends(archive_of)],
         now_us: Annotated[int, Depends(now_of)],
     ) -> Staff:
-        staff = staff_of(request, archive, now_us)
+        staff = staff_of(request, archive, now_us, is_use=is_use)
         if staff is None:
             raise NotLoggedInError
         # Set first: an error page for staff keeps their menu.

@@ -120,6 +120,13 @@ def render(
     return response
 
 
+def fragment(template: str, language: Language, zone: str, *, now_us: int, **context: Any) -> str:
+    """A part of a page that is the same for many readers: it sees `now_us`, the filters, and what it is
+    given, and nothing of any request.
+    """
+    return _environment(language, zone).get_template(template).render({"now_us": now_us, **context})
+
+
 def today_of(request: Request) -> date:
     """The council's local date."""
     return local_date(now_of(request), rooms_of(request).council.timezone)

@@ -32,12 +32,17 @@ _FORGET_SESSIONS_EVERY_US = 60 * US_PER_MINUTE
 
 
 class Housekeeping:
-    """Ends viewings that nobody watches any more, and forgets expired log-ins and jobs of a month ago, in a
-    thread of its own.
+    """Ends viewings that nobody watches any more, and forgets expired log-ins, jobs of a month ago and, by
+    `forget_pictures`, rooms' pictures of a minute ago, in a thread of its own.
     """
 
-    def __init__(self, archive: Archive, clock: Callable[[], int] = now_us) -> None:
-        self._archive, self._clock = archive, clock
+    def __init__(
+        self,
+        archive: Archive,
+        clock: Callable[[], int] = now_us,
+        forget_pictures: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._archive, self._clock, self._forget_pictures = archive, clock, forget_pictures
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._forgotten_us = 0
@@ -56,6 +61,7 @@ class Housekeeping:
     def round(self) -> None:
         """What is due now, once."""
         at_us = self._clock()
+        self._forget_pictures(at_us)
         viewing.close_idle(self._archive, at_us)
         if at_us - self._forgotten_us >= _FORGET_SESSIONS_EVERY_US:
             sessions.forget_expired(self._archive, at_us)
@@ -72,7 +78,13 @@ class Housekeeping:
 
 
 class _Server(uvicorn.Server):
-    """Tells systemd when the port is open, that the event loop still turns, and when the stop begins."""
+    """Tells systemd when the port is open, that the event loop still turns, and when the stop begins. What
+    would not end by itself is ended first, by `end_streams`.
+    """
+
+    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end_streams = end_streams
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -81,6 +93,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         notify("STOPPING=1")
+        self._end_streams()
         self._watchdog.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._watchdog
@@ -124,8 +137,9 @@ def run(archive: Archive, sock: socket.socket) -> None:
 
     Raises DatabaseError when what the database tells cannot be made durable.
     """
+    app = create_app(archive)
     config = uvicorn.Config(
-        create_app(archive),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -140,7 +154,10 @@ def run(archive: Archive, sock: socket.socket) -> None:
     sweeps = archive.database.is_sqlite or archive.settings.store.startswith("s3:")
     if sweeps and (leftovers := archive.store.sweep()):
         _log.warning("leftovers_swept", objects=leftovers)
-    retention, housekeeping = RetentionService(archive), Housekeeping(archive)
+    retention, housekeeping = (
+        RetentionService(archive),
+        Housekeeping(archive, forget_pictures=app.state.pictures.forget_old),
+    )
     checkpoints = CheckpointService(archive)
     worker = JobWorker(archive, retention.handlers())
     retention.use(worker)
@@ -154,7 +171,7 @@ def run(archive: Archive, sock: socket.socket) -> None:
     host, port = sock.getsockname()[:2]
     _log.info("serving", host=host, port=port)
     try:
-        _Server(config).run(sockets=[sock])
+        _Server(config, app.state.live_board.close).run(sockets=[sock])
     finally:
         housekeeping.stop()
         retention.stop()

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterable
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fastapi import Request, Response
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from archive.models import LoginSession
+from archive.models import LoginSession, User
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE
 from retrieval_api.problems import CSRF_PAGE, Problem
@@ -72,6 +73,22 @@ def find(archive: Archive, token: str | None, now_us: int, *, extend: bool = Tru
                 .values(expires_us=until_us)
             )
     return row
+
+
+def still_alive(session: Session, tokens_sha256: Iterable[str], now_us: int) -> dict[str, str]:
+    """Those of these sessions of staff that last, by the hash of their token → the user's role. No use of
+    them: their idle time goes on.
+    """
+    statement = (
+        select(LoginSession.token_sha256, User.role)
+        .join(User, User.id == LoginSession.user_id)
+        .where(
+            LoginSession.token_sha256.in_(tokens_sha256),
+            LoginSession.expires_us > now_us,
+            User.disabled_us.is_(None),
+        )
+    )
+    return {row.token_sha256: row.role for row in session.execute(statement)}
 
 
 def end(session: Session, token: str) -> None:

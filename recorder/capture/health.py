@@ -12,13 +12,13 @@ import binascii
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from recorder.capture.health_process import (
     HealthProcess,
-    Look,
     LookFailedError,
+    Show,
     SoundCoding,
     UndecodableError,
 )
@@ -42,6 +42,10 @@ _ROUND_S = 4.0
 _SLACK_US = 100_000
 # Sound of a minute and of two cameras, if this thread should hang that long: a megabyte.
 _MAX_WAITING = 64
+# What a heartbeat tells of loudness: twice what has passed since the last one, so that one may be lost. Sound
+# comes in batches of two seconds, and waits for a round.
+_METER_SECONDS = 10
+_METER_US = (_METER_SECONDS + 4) * US_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,11 @@ class HealthTerms:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A small JPEG of a source, in memory only. `at_us` is UTC."""
+    """Small grey JPEGs of a source, in memory only. `at_us` is UTC; `clear` only while one is asked for."""
 
     at_us: int
-    jpeg: bytes
-    sharp: bool
+    blurred: bytes
+    clear: bytes | None
 
 
 class HealthMonitor(threading.Thread):
@@ -84,9 +88,11 @@ class HealthMonitor(threading.Thread):
         self._lock = threading.Lock()
         self._waiting: dict[str, tuple[str, bytes, int]] = {}  # source: codec, picture, arrival
         self._offered_us: dict[str, int] = {}
-        self._wished: dict[str, tuple[int, bool]] = {}  # source: until, sharp
+        self._watched_until_us = 0
+        self._clear_until_us = 0
         self._pictures: dict[str, Picture] = {}
         self._sources: dict[str, dict[str, Any]] = {}
+        self._loudness: dict[str, tuple[tuple[int, Levels], ...]] = {}
         self._noted_us: dict[str, int] = {}
         self._host_facts: HostFacts | None = None
         self._host_asked_us = 0
@@ -140,13 +146,22 @@ class HealthMonitor(threading.Thread):
 
     # --- asked by who reports
 
-    def watch(self, source: str, until_us: int, *, sharp: bool = False) -> None:
-        """Keep a small picture of the source at hand until then (CLOCK_MONOTONIC); blurred unless sharp."""
-        self._wished[source] = (until_us, sharp)
+    def watch(self, until_us: int, clear_until_us: int = 0) -> None:
+        """Keep small pictures of all sources at hand until then (CLOCK_MONOTONIC), clear ones beside the
+        blurred until `clear_until_us`. No picture is looked at more often for that.
+        """
+        self._watched_until_us, self._clear_until_us = until_us, clear_until_us
 
-    def picture(self, source: str) -> Picture | None:
-        """The latest one, while pictures come and somebody watches."""
-        return self._pictures.get(source)
+    @property
+    def pictures(self) -> dict[str, Picture]:
+        """The latest one of each source, while pictures come and somebody watches."""
+        now_us = monotonic_us()
+        with self._lock:
+            if now_us >= self._watched_until_us:
+                self._pictures.clear()
+            elif now_us >= self._clear_until_us:
+                self._pictures = {name: replace(each, clear=None) for name, each in self._pictures.items()}
+            return dict(self._pictures)
 
     @property
     def conditions(self) -> list[Active]:
@@ -166,13 +181,19 @@ class HealthMonitor(threading.Thread):
                 }
                 for each in self._active
             ],
-            "sources": dict(self._sources),
+            "sources": {name: {**facts, **self._meter(name)} for name, facts in self._sources.items()},
             "host": {
                 "disk_free_bytes": facts.disk_free_bytes if facts else None,
                 "temperature_c": facts.temperature_c if facts else None,
             },
             "process_rss_bytes": self._process.rss_bytes,
         }
+
+    def _meter(self, source: str) -> dict[str, Any]:
+        """Its last seconds of sound, the oldest first, as pairs of rms and peak; nothing of a silent line."""
+        heard, since_us = self._loudness.get(source, ()), monotonic_us() - _METER_US
+        levels = [[each.rms_dbfs, each.peak_dbfs] for at_us, each in heard if at_us >= since_us]
+        return {"levels": levels} if levels else {}
 
     # --- the thread
 
@@ -211,12 +232,14 @@ class HealthMonitor(threading.Thread):
         self._conclude(monotonic_us())
 
     def _look(self, source: str, codec: str, annexb: bytes, at_us: int) -> None:
-        until_us, sharp = self._wished.get(source, (0, False))
-        wished: Look = None if monotonic_us() >= until_us else "sharp" if sharp else "blurred"
+        now_us = monotonic_us()
+        show: Show = None
+        if now_us < self._watched_until_us:
+            show = "clear" if now_us < self._clear_until_us else "blurred"
         try:
-            found = self._process.look(source, codec, annexb, wished)
+            found = self._process.look(source, codec, annexb, show)
             facts = PictureFacts(found["dark"], found["bright"], found["detail"], found["difference"])
-            jpeg = base64.b64decode(found.get("jpeg", ""))
+            blurred, clear = (base64.b64decode(found.get(name, "")) for name in ("blurred", "clear"))
         except (LookFailedError, UndecodableError, KeyError, binascii.Error) as error:
             self._say("picture not checked", error)
             self._rules.miss_picture(source, at_us, str(error))
@@ -225,8 +248,9 @@ class HealthMonitor(threading.Thread):
         self._rules.see_picture(source, facts, at_us)
         self._note(source, picture=asdict(facts))
         with self._lock:
-            if jpeg and source in self._offered_us:
-                self._pictures[source] = Picture(at_us + wall_minus_monotonic_us(), jpeg, sharp)
+            # Not of a source that was forgotten meanwhile: its window has closed.
+            if blurred and source in self._offered_us:
+                self._pictures[source] = Picture(at_us + wall_minus_monotonic_us(), blurred, clear or None)
             else:
                 self._pictures.pop(source, None)
 
@@ -245,6 +269,8 @@ class HealthMonitor(threading.Thread):
 
     def _hear(self, source: str, levels: Levels, at_us: int) -> None:
         self._rules.see_sound(source, levels, at_us)
+        lately = (*self._loudness.get(source, ())[1 - _METER_SECONDS :], (at_us, levels))
+        self._loudness = {**self._loudness, source: lately}
         self._note(source, sound=asdict(levels))
 
     def _note(self, source: str, **facts: Any) -> None:

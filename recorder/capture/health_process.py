@@ -21,7 +21,8 @@ from typing import Any, Literal
 from recorder.die_with_parent import die_with_parent
 from recorder.health_rules import Levels
 
-Look = Literal["blurred", "sharp"] | None
+# What is to be shown of a picture; a clear one comes with the blurred one beside it.
+Show = Literal["blurred", "clear"] | None
 
 _COMMAND = (sys.executable, "-m", "recorder.capture.health_child")
 # A picture takes 10 ms; a host that cannot do it in this time has other worries, and the next one is coming.
@@ -78,9 +79,9 @@ class HealthProcess:
             return None
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def look(self, source: str, codec: str, annexb: bytes, jpeg: Look) -> dict[str, Any]:
+    def look(self, source: str, codec: str, annexb: bytes, show: Show) -> dict[str, Any]:
         """What `health_child` measured. Raises UndecodableError, LookFailedError."""
-        return self._answer({"source": source, "codec": codec, "jpeg": jpeg}, annexb)
+        return self._answer({"source": source, "codec": codec, "show": show}, annexb)
 
     def hear(self, source: str, coding: SoundCoding, packets: Sequence[bytes]) -> list[Levels]:
         """Each second that is full with these packets. Raises UndecodableError, LookFailedError."""

@@ -27,10 +27,12 @@ from archive.inserting import insert_or_replace
 from archive.models import Hold, RoomStatus
 from archive.store import StoreFullError
 from archive.system import Archive
-from recorder.errors import ProtokolError
+from recorder.errors import ProtokolError, UnknownRoomError
 from recorder.instants import now_us
+from recorder.working_hours import window_at
 from retrieval_api.admission import MAX_SILENCE_S, Admission, Refusal, too_slow
 from retrieval_api.problems import Problem, translate
+from retrieval_api.room_pictures import PictureTold, RoomPictures
 
 router = APIRouter(prefix="/ingest/v1", tags=["agents"])
 _log = structlog.get_logger()
@@ -200,14 +202,21 @@ class Heartbeat(BaseModel):
     cause: Annotated[str, Field(max_length=64)] | None = None
     detail: str | None = None
     health: RoomHealthTold | None = None
+    # Never kept with the rest: memory is the only place for them.
+    pictures: Annotated[
+        dict[Annotated[str, Field(max_length=32)], PictureTold], Field(max_length=16, exclude=True)
+    ] = {}
 
 
 @router.post("/rooms/{room}/heartbeat")
 def heartbeat(
     request: Request, room: str, beat: Heartbeat, authorization: Annotated[str, Header()] = ""
 ) -> JSONResponse:
-    """Takes the room's state; answers the signed configuration and the held intervals."""
+    """Takes the room's state; answers the signed configuration, the held intervals, and for how long clear
+    pictures are wanted.
+    """
     archive: Archive = request.app.state.archive
+    pictures: RoomPictures = request.app.state.pictures
     at_us = now_us()
     try:
         status = json.dumps(beat.model_dump(mode="json"))
@@ -227,14 +236,26 @@ def heartbeat(
         insert_or_replace(session, RoomStatus(room=agent.room, received_us=at_us, status=status))
         configuration = archive.configurations.signed(session, agent.room, at_us)
         held = _held(session, agent.room)
+        closes_us = _closes_us(session, archive, agent.room, at_us) if beat.pictures else None
+    pictures.take(agent.room, beat.pictures, closes_us, at_us)
     return JSONResponse(
         {
             "configuration": configuration.configuration,
             "signature": configuration.signature,
             "held": held,
+            "pictures": {"clear_s": pictures.clear_s(agent.room, at_us)},
             "server_us": at_us,
         }
     )
+
+
+def _closes_us(session: Session, archive: Archive, room: str, at_us: int) -> int | None:
+    """The end of the room's recording window, None outside, and for a room that has left the rooms file."""
+    try:
+        window = window_at(archive.configurations.room(session, room), at_us)
+    except UnknownRoomError:
+        return None
+    return window.end_us if window else None
 
 
 def _held(session: Session, room: str) -> list[list[int]]:

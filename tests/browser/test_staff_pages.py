@@ -109,16 +109,6 @@ def test_a_room_that_records_badly_is_not_overlooked(page, site, scheme) -> None
     assert_fits(page)
 
 
-@desktop_only
-def test_a_board_that_lost_the_server_says_so(page) -> None:
-    log_in(page, "operator")
-    expect(page.locator("#stale")).to_be_hidden()
-    page.route("**/staff/board", lambda route: route.abort())
-    expect(page.locator("#stale")).to_be_visible(timeout=10_000)
-    page.unroute("**/staff/board")
-    expect(page.locator("#stale")).to_be_hidden(timeout=10_000)
-
-
 def test_a_clip_opens_on_a_ground_and_plays(page, site) -> None:
     log_in(page, "operator")
     page.goto(day_of(site))

@@ -79,6 +79,7 @@ class IngestDouble:
     server_key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     room_key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     held: list[list[int]] = field(default_factory=list)
+    pictures: dict[str, Any] | None = None
     answers: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
@@ -248,7 +249,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.ingest.heartbeats.append(json.loads(body))
         signed = self.ingest.signed_configuration()
         server_us = time.time_ns() // 1000
-        self._answer(200, {**signed.model_dump(), "held": self.ingest.held, "server_us": server_us})
+        asked = {} if self.ingest.pictures is None else {"pictures": self.ingest.pictures}
+        answer = {**signed.model_dump(), "held": self.ingest.held, "server_us": server_us, **asked}
+        self._answer(200, answer)
 
     def _turned_away(self) -> bool:
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":

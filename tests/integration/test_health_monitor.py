@@ -137,18 +137,39 @@ def test_what_is_no_picture_is_said_so_and_the_next_one_is_measured(process) -> 
     assert process.pid == pid
 
 
-def test_the_small_picture_is_blurred_unless_sharp_is_asked_for(process) -> None:
+def test_nobody_can_be_told_and_nothing_read_in_the_blurred_picture(process) -> None:
+    """Letters a tenth of the picture high, and faces of a quarter of its width, leave next to nothing."""
+    pages = [scene(1), scene(1)]
+    for page, words in zip(pages, ("ZVIT 2026", "LYST 1987"), strict=True):
+        cv2.putText(page, words, (60, 250), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 20, 4)
+    faces = []
+    for eyes_px, mouth_px in ((18, 4), (28, 9)):
+        face = flat(170)
+        cv2.ellipse(face, (320, 180), (80, 105), 0, 0, 360, 120, -1)
+        for side in (-1, 1):
+            cv2.circle(face, (320 + side * eyes_px, 150), 8, 40, -1)
+        cv2.ellipse(face, (320, 230), (30, mouth_px), 0, 0, 360, 60, -1)
+        faces.append(face)
+    for first, second in (pages, faces):
+        shown = [process.look("main", "h264", each, "clear") for each in coded("h264", first, second)]
+        small = [_grey(each["blurred"]) for each in shown]
+        assert [each.shape for each in small] == [(14, 24)] * 2, "what is not there cannot be read"
+        assert cv2.absdiff(*small).mean() < 1, "one looks like the other"
+        assert cv2.absdiff(*small).max() < 16
+        clear = [_grey(each["clear"]) for each in shown]
+        assert [each.shape for each in clear] == [(180, 320)] * 2
+        assert cv2.absdiff(*clear).max() > 100, "and could be told apart in a clear one"
+        assert all(len(each["blurred"]) < 1000 and len(each["clear"]) < 16_000 for each in shown)
+
+
+def test_a_picture_is_made_only_for_who_asks(process) -> None:
     (picture,) = coded("h264", scene(1))
-    assert "jpeg" not in process.look("main", "h264", picture, None)
-    sizes = {}
-    for wished in ("blurred", "sharp"):
-        answer = process.look("main", "h264", picture, wished)
-        jpeg = np.frombuffer(base64.b64decode(answer["jpeg"]), np.uint8)
-        shown = cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)
-        assert shown.shape == (180, 320)
-        sizes[wished] = (len(jpeg), cv2.Laplacian(shown, cv2.CV_32F).var())
-    assert sizes["sharp"][0] < 16_000
-    assert sizes["blurred"][1] < sizes["sharp"][1] / 50
+    made = [set(process.look("main", "h264", picture, each)) for each in (None, "blurred", "clear")]
+    assert [each & {"blurred", "clear"} for each in made] == [set(), {"blurred"}, {"blurred", "clear"}]
+
+
+def _grey(coded_jpeg: str) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(base64.b64decode(coded_jpeg), np.uint8), cv2.IMREAD_GRAYSCALE)
 
 
 def coded_tone(codec: str, rate: int, seconds: int) -> tuple[SoundCoding, list[bytes]]:
@@ -279,27 +300,59 @@ def test_without_pictures_no_process_runs_and_nothing_of_them_is_kept() -> None:
     one, two = coded("h264", scene(1), scene(2))
     terms = HealthTerms(replace(LIMITS, stale_us=2 * US_PER_SECOND), every_us=US_PER_SECOND // 10)
     with Running(terms=terms) as running:
-        running.monitor.watch("main", 2**62)
+        running.monitor.watch(2**62)
         running.until(Condition.PICTURE_FROZEN, two, one, one)
         assert running.process.rss_bytes
-        wait_for(lambda: running.monitor.picture("main"), 10, "a small picture")
+        wait_for(lambda: running.monitor.pictures, 10, "a small picture")
         json.dumps(running.monitor.report())
         wait_for(lambda: running.process.pid is None, 20, "the process has ended")
         wait_for(lambda: not running.on, 20, "nothing is told of pictures that are gone")
-        assert running.monitor.picture("main") is None
+        assert running.monitor.pictures == {}
         assert running.monitor.report()["sources"] == {}
 
 
 def test_at_the_end_of_the_window_the_picture_and_the_process_go_at_once() -> None:
     one, two = coded("h264", scene(1), scene(2))
     with Running() as running:
-        running.monitor.watch("main", 2**62)
+        running.monitor.watch(2**62)
         running.until(Condition.PICTURE_FROZEN, two, one, one)
-        wait_for(lambda: running.monitor.picture("main"), 10, "a small picture")
+        wait_for(lambda: running.monitor.pictures, 10, "a small picture")
         running.monitor.forget("main")
-        assert running.monitor.picture("main") is None
+        assert running.monitor.pictures == {}
         wait_for(lambda: running.process.pid is None, 20, "the process has ended")
-        assert running.monitor.picture("main") is None
+        assert running.monitor.pictures == {}
+
+
+def test_a_clear_picture_is_there_as_long_as_it_was_asked_for_and_no_longer() -> None:
+    one, two = coded("h264", scene(1), scene(2))
+    with Running() as running:
+
+        def shown() -> tuple[bool, bool]:
+            for picture in (one, two):
+                running.monitor.offer_keyframe("main", "h264", picture)
+            latest = running.monitor.pictures.get("main")
+            return latest is not None, bool(latest and latest.clear)
+
+        wait_for(lambda: "main" in running.monitor.report()["sources"] or not shown()[0], 20, "a look")
+        assert shown() == (False, False), "nobody asks"
+        running.monitor.watch(2**62)
+        wait_for(lambda: shown() == (True, False), 20, "a blurred picture")
+        until_us = time.monotonic_ns() // 1000 + 2 * US_PER_SECOND
+        running.monitor.watch(2**62, until_us)
+        wait_for(lambda: shown() == (True, True), 20, "a clear picture")
+        wait_for(lambda: time.monotonic_ns() // 1000 >= until_us, 5, "its end")
+        assert shown() == (True, False)
+        running.monitor.watch(0)
+        assert running.monitor.pictures == {}
+
+
+def test_the_last_seconds_of_sound_are_told_in_their_order() -> None:
+    with Running() as running:
+        for number in range(14):
+            running.monitor.offer_sound("main", Levels(-10 - number, -20 - number, 0, -120, 0))
+        running.until(Condition.PICTURE_FROZEN, *coded("h264", scene(1)))
+        told = running.monitor.report()["sources"]["main"]["levels"]
+    assert told == [[-20 - number, -10 - number] for number in range(4, 14)]
 
 
 def test_the_host_is_asked_and_a_defect_ends_nothing(capfd) -> None:

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -87,3 +88,19 @@ def test_a_stop_does_not_wait_for_readers_that_do_not_read(env, tmp_path) -> Non
     address = f"{env['PROTOKOL_PUBLIC_URL']}/openapi.json"
     with server(env, tmp_path / "log") as process, httpx.stream("GET", address):
         assert process.terminate(15) == 0
+
+
+def test_a_stop_does_not_wait_for_boards_that_are_watched(env, tmp_path) -> None:
+    password = protokol(env, "user", "add", "olena", "--role", "operator").stdout.strip()
+    with (
+        server(env, tmp_path / "log") as process,
+        Client(base_url=env["PROTOKOL_PUBLIC_URL"], timeout=30) as client,
+    ):
+        client.log_in("olena", password)
+        with client.stream("GET", "/staff/board/events") as answer:
+            lines = answer.iter_lines()
+            assert next(line for line in lines if line == "event: board")
+            began = time.monotonic()
+            assert process.terminate() == 0
+            assert time.monotonic() - began < 8, "uvicorn cuts off only after ten seconds"
+            assert list(lines)[-1:] == [""], "the stream ends whole"

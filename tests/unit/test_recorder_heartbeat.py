@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from recorder.heartbeat import report
+from recorder.heartbeat import PICTURES_US, Watch, report, watch_of
 from recorder.host_clock import ClockTrust, clock_trust
 from recorder.host_watch import HostWatch
 from recorder.source_status import SourceStatus
@@ -47,3 +47,17 @@ def test_the_hosts_clock_is_asked_and_steps_are_seen():
     assert not watch.stepped_since(offset_us + 40_000)
     assert watch.stepped_since(offset_us + 60_000)
     assert watch.stepped_since(offset_us - 60_000)
+
+
+@pytest.mark.parametrize(
+    ("asked", "clear_us"),
+    [({}, 0), ({"clear_s": 30}, 30_000_000), ({"clear_s": 10**9}, 120_000_000), ({"clear_s": -1}, 0)]
+    + [({"clear_s": wrong}, 0) for wrong in (True, "30", None, 1.5, [])],
+)
+def test_the_server_asks_for_pictures_within_bounds(asked, clear_us):
+    assert watch_of({"pictures": asked}) == Watch(PICTURES_US, clear_us)
+
+
+@pytest.mark.parametrize("answer", [{}, {"pictures": None}, {"pictures": True}, {"pictures": [120]}])
+def test_who_does_not_ask_in_so_many_words_is_shown_nothing(answer):
+    assert watch_of(answer) == Watch()

@@ -28,7 +28,12 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
 CYRILLIC = re.compile("[А-Яа-яІіЇїЄєҐґ]")
 # What is said of things that are counted in words before it: «один готовий», «два готові», «п'ять готові».
 # And a neuter noun: «одне завдання», «два завдання», «п'ять завдань».
-TWO_FORMS = {"%(num)s з %(total)s готовий", "%(num)s завдання не виконано: %(what)s."}
+TWO_FORMS = {
+    "%(num)s з %(total)s готовий",
+    "%(num)s не готовий",
+    "%(num)s не записує",
+    "%(num)s завдання не виконано: %(what)s.",
+}
 AT_US = parse_instant("2026-11-20T14:05:09+02:00")
 
 
