@@ -9,8 +9,9 @@ or missing, costs time and never truth.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -93,24 +94,33 @@ def first_date(session: Session, configurations: Configurations) -> date:
     return min(began, parse_date(earliest)) if earliest else began
 
 
-def settle(archive: Archive, now_us: int) -> int:
+def settle(archive: Archive, now_us: int, progress: Callable[[int, int], None] | None = None) -> int:
     """Keep the figures of every past day that are not kept yet, or not as they are; how many.
 
-    A day is past when footage of it that is still on its way has had its time. Durable a few at a time; to
-    be killed or to run twice at once does no harm.
+    A day is past when footage of it that is still on its way has had its time. Durable month by month; to be
+    killed, left by what `progress` raises, or run twice at once does no harm.
     """
     configurations = archive.configurations
     with archive.database.reading() as session:
         first = first_date(session, configurations)
         last = local_date(now_us, archive.timezone(session)) - timedelta(days=1)
-        span = _span(session, configurations, first, last, now_us)
-        fresh = [_row(span, room, day.isoformat()) for room in _rooms(span) for day in _dates(first, last)]
-    kept = [row for row in fresh if row is not None]
-    for start in range(0, len(kept), _SETTLED_AT_ONCE):
-        with archive.database.transaction() as session:
-            for row in kept[start : start + _SETTLED_AT_ONCE]:
-                insert_or_replace(session, row)
-    return len(kept)
+    starts = [day for day in _dates(first, last) if day == first or day.day == 1]
+    count = 0
+    for number, (start, end) in enumerate(itertools.pairwise([*starts, last + timedelta(days=1)]), 1):
+        with archive.database.reading() as session:
+            span = _span(session, configurations, start, end - timedelta(days=1), now_us)
+            rows = [
+                _row(span, room, day.isoformat()) for room in _rooms(span) for day in _dates(start, span.last)
+            ]
+        fresh = [row for row in rows if row is not None]
+        for place in range(0, len(fresh), _SETTLED_AT_ONCE):
+            with archive.database.transaction() as session:
+                for row in fresh[place : place + _SETTLED_AT_ONCE]:
+                    insert_or_replace(session, row)
+        count += len(fresh)
+        if progress is not None:
+            progress(number, len(starts))
+    return count
 
 
 def _span(session: Session, configurations: Configurations, first: date, last: date, now_us: int) -> _Span:

@@ -103,14 +103,14 @@ def _overlapping(room: str, interval: Interval) -> tuple[ColumnElement[bool], ..
 def _recorded(session: Session, room: str, interval: Interval) -> tuple[Interval, ...]:
     """The stored time that overlaps the interval, joined; told by an index alone."""
     statement = select(Segment.start_us, Segment.end_us).where(*_overlapping(room, interval))
-    return runs(session.execute(statement.order_by(Segment.start_us)).tuples(), SEAM_US)
+    return runs(session.execute(statement.order_by(Segment.start_us)), SEAM_US)
 
 
 def stored_time(session: Session, room: str, interval: Interval) -> dict[str, tuple[Interval, ...]]:
     """By source, the stored time that overlaps the interval, joined."""
     statement = select(Segment.source, Segment.start_us, Segment.end_us).where(*_overlapping(room, interval))
     found: dict[str, list[tuple[int, int]]] = {}
-    for source, start_us, end_us in session.execute(statement.order_by(Segment.start_us)).tuples():
+    for source, start_us, end_us in session.execute(statement.order_by(Segment.start_us)):
         found.setdefault(source, []).append((start_us, end_us))
     return {source: runs(bounds, SEAM_US) for source, bounds in found.items()}
 

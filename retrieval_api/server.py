@@ -13,7 +13,7 @@ from collections.abc import Callable
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import ballast, jobs, viewing
+from archive import ballast, figures_job, jobs, viewing
 from archive.checkpoint_service import CheckpointService
 from archive.job_worker import JobWorker
 from archive.system import Archive
@@ -32,8 +32,8 @@ _FORGET_SESSIONS_EVERY_US = 60 * US_PER_MINUTE
 
 
 class Housekeeping:
-    """Ends viewings that nobody watches any more, and forgets expired log-ins and jobs of a month ago, in a
-    thread of its own.
+    """Ends viewings that nobody watches any more, forgets expired log-ins and jobs of a month ago, and asks
+    for the figures of past days, in a thread of its own.
     """
 
     def __init__(self, archive: Archive, clock: Callable[[], int] = now_us) -> None:
@@ -61,6 +61,7 @@ class Housekeeping:
             sessions.forget_expired(self._archive, at_us)
             with self._archive.database.transaction() as session:
                 jobs.forget(session, at_us)
+            figures_job.ask(self._archive, at_us)
             self._forgotten_us = at_us
 
     def _run(self) -> None:
@@ -142,7 +143,9 @@ def run(archive: Archive, sock: socket.socket) -> None:
         _log.warning("leftovers_swept", objects=leftovers)
     retention, housekeeping = RetentionService(archive), Housekeeping(archive)
     checkpoints = CheckpointService(archive)
-    worker = JobWorker(archive, retention.handlers())
+    worker = JobWorker(
+        archive, {**retention.handlers(), figures_job.KIND: figures_job.handler(archive, now_us)}
+    )
     retention.use(worker)
     worker.start()
     checkpoints.start()
