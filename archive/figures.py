@@ -9,7 +9,7 @@ index was lost after the footage had been destroyed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from recorder.instants import US_PER_SECOND
@@ -68,6 +68,10 @@ class Figures:
     def settled_us(self) -> int:
         """What has passed and can be told: recorded or missing."""
         return self.recorded_us + self.missing_us
+
+    def without_pending(self) -> Figures:
+        """As if only what can be told had been planned."""
+        return replace(self, planned_us=self.planned_us - self.pending_us, pending_us=0)
 
     def __add__(self, other: Figures) -> Figures:
         names = [*self.causes, *(name for name in other.causes if name not in self.causes)]

@@ -54,6 +54,11 @@ def bounds(month: date) -> tuple[date, date]:
     return month.replace(day=1), month.replace(day=last)
 
 
+def days(month: date) -> tuple[date, ...]:
+    first, last = bounds(month)
+    return tuple(first.replace(day=number) for number in range(1, last.day + 1))
+
+
 def following(month: date) -> date:
     """The first day of the next month."""
     return bounds(month)[1] + timedelta(days=1)

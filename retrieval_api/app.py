@@ -12,6 +12,7 @@ from recorder.instants import now_us
 from retrieval_api import assets, clip_problems, database_problems, problems
 from retrieval_api.admission import Admission
 from retrieval_api.middleware import BodyLimit, SecurityHeaders
+from retrieval_api.public_figures import PublicFigures
 from retrieval_api.routes import (
     board,
     calibrate,
@@ -20,11 +21,13 @@ from retrieval_api.routes import (
     custody,
     day,
     extension,
+    figures,
     health,
     ingest,
     jobs,
     marks,
     metrics,
+    month,
     notice,
     quarantine,
     requests_api,
@@ -46,9 +49,11 @@ _ROUTES = (
     board,
     calibrate,
     day,
+    month,
     extension,
     custody,
     checkpoints,
+    figures,
     jobs,
     notice,
     quarantine,
@@ -74,6 +79,7 @@ def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
     app.state.archive = archive
     app.state.clock = clock
     app.state.admission = Admission()
+    app.state.public_figures = PublicFigures(archive, clock)
     problems.install(app)
     database_problems.install(app)
     clip_problems.install()
