@@ -22,6 +22,11 @@ class Cell:
     day: Day
     look: str
 
+    @property
+    def minutes(self) -> int:
+        """What is missing, in whole minutes."""
+        return round(self.day.figures.missing_us / US_PER_MINUTE)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
