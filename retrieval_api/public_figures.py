@@ -1,7 +1,7 @@
 """What everybody may know of a month: hours recorded against planned, gaps by cause, answers on time.
 
-Numbers of whole days up to yesterday, by month and by room; no day, no time, no request of anybody. In memory,
-so that however many ask, the database is asked once in ten minutes, by one of them.
+Numbers of whole days up to yesterday, by month and by room; no day, no time, no request of anybody. They are
+kept in memory, so that however many ask, the database is asked once in ten minutes, by one of them.
 """
 
 from __future__ import annotations

@@ -42,6 +42,8 @@ def test_no_page_has_barriers(page, language) -> None:
         "/staff/board",
         "/staff/faults",
         "/staff/rooms/108/day",
+        "/staff/month",
+        "/figures",
         "/staff/rooms/108/extend",
         "/staff/alert",
         "/staff/custody",
@@ -65,7 +67,7 @@ def test_no_page_has_barriers(page, language) -> None:
 def test_dark_console_has_contrast(page) -> None:
     page.emulate_media(color_scheme="dark")
     log_in(page, "admin")
-    for path in ("/staff/board", "/staff/rooms/108/day", "/staff/custody"):
+    for path in ("/staff/board", "/staff/rooms/108/day", "/staff/month", "/staff/custody"):
         page.goto(path)
         assert not violations(page), path
 

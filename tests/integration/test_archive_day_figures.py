@@ -15,7 +15,7 @@ from archive.models import DayFigures, RoomDay, RoomsVersion, Tombstone
 from archive.system import Archive
 from recorder.instants import US_PER_DAY, US_PER_SECOND
 from recorder.intervals import Interval
-from retention import holds
+from retention import frozen, holds
 from retrieval_api.requests.keys import RequestSecrets
 from retrieval_api.requests.registration import Registrar
 from tests.footage import ROOMS, FakeAgent
@@ -191,8 +191,6 @@ def test_after_a_rebuild_a_destroyed_day_is_unknown_and_not_missing(office, tmp_
 
 
 def _confirm(archive: Archive) -> None:
-    from retention import frozen  # noqa: PLC0415
-
     with archive.database.reading() as session:
         digest = frozen.digest(session)
     frozen.confirm(archive, digest, actor="cli:0", now_us=DUE)
