@@ -164,6 +164,22 @@ def test_a_gap_is_told_with_its_cause(page, site) -> None:
     assert page.locator("svg.strip .gap").count() >= 1
 
 
+def test_from_the_month_to_a_day_by_keyboard(page, site) -> None:
+    log_in(page, "operator")
+    page.get_by_role("link", name="Місяць").click()
+    day = TEXTS.iso(site.start_us)[:10]
+    page.goto(f"/staff/month?month={day[:7]}")
+    table = page.get_by_role("region", name="Чого немає у записі, за днями")
+    row = table.get_by_role("row", name=re.compile("^108"))
+    cell = row.locator(f"a[href$='{day}']")
+    expect(cell).to_contain_text("пропуски:")
+    cell.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/staff/rooms/108/day?date={day}")
+    page.goto("/figures")
+    expect(page.get_by_role("heading", name="Відкриті дані")).to_be_visible()
+
+
 @desktop_only
 def test_an_auditor_reads_who_did_what(page, site) -> None:
     log_in(page, "auditor")

@@ -8,9 +8,10 @@ from datetime import date
 import pytest
 from sqlalchemy import select, update
 
-from archive import day_figures, month
+from archive import day_figures, figures_job, month
 from archive import reindex as rebuilding
 from archive.figures import Cause
+from archive.job_worker import JobWorker
 from archive.models import DayFigures, RoomDay, RoomsVersion, Tombstone
 from archive.system import Archive
 from recorder.instants import US_PER_DAY, US_PER_SECOND
@@ -124,6 +125,23 @@ def test_what_is_kept_is_used_and_late_footage_makes_it_anew(office):
     assert late.planned_us == late.recorded_us + late.missing_us
     assert day_figures.settle(office, LATER) == 1
     assert read(office, LATER).figures == late
+
+
+def test_a_job_keeps_them_once_an_hour_for_all_processes(office):
+    fill(office)
+    for _ in range(2):
+        figures_job.ask(office, LATER)
+    worker = JobWorker(
+        office,
+        {figures_job.KIND: figures_job.handler(office, lambda: LATER)},
+        clock=lambda: LATER,
+    )
+    assert worker.run_one()
+    assert not worker.run_one()
+    assert day_figures.settle(office, LATER) == 0
+    with office.database.reading() as session:
+        kept = session.get_one(DayFigures, ("108", DAY.isoformat()))
+    assert kept.planned_us == 4 * HOUR
 
 
 def test_today_is_not_kept_before_it_is_over(office):
