@@ -1,5 +1,5 @@
 """What a month of seven rooms costs: reckoned from its segments, and read as in service, where figures of
-past days are kept. The ratio is what keeping them is worth. Each is time of the processor, the best of several.
+past days are kept. The ratio is what keeping them is worth. Each is processor time, the best of several.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from datetime import date
 import pytest
 from sqlalchemy import event, update
 
+from archive import day_figures
 from archive.models import RoomsVersion
 from archive.system import Archive
 from bench.month_rows import fill_month
@@ -35,6 +36,7 @@ def archive(tmp_path_factory):
         session.execute(update(RoomsVersion).values(created_us=at(0, day=date(2026, 11, 1))))
     add_staff(made)
     fill_month(made, date(2026, 11, 1), NOW)
+    day_figures.settle(made, NOW)
     yield made
     made.close()
 
@@ -54,14 +56,14 @@ def url(archive, clock):
 
 @pytest.fixture
 def operator(url):
-    with Client(base_url=url, follow_redirects=True) as client:
+    with Client(base_url=url, follow_redirects=True, timeout=60) as client:
         client.log_in("operator")
         yield client
 
 
 @pytest.fixture
 def anybody(url):
-    with Client(base_url=url) as client:
+    with Client(base_url=url, timeout=60) as client:
         yield client
 
 
@@ -92,7 +94,7 @@ def test_what_is_no_month_is_refused(operator, month):
 
 
 def test_the_month_is_for_those_who_see_footage(url, operator):
-    with Client(base_url=url, follow_redirects=True) as clerk:
+    with Client(base_url=url, follow_redirects=True, timeout=60) as clerk:
         assert clerk.get("/api/v1/rooms/330/month?month=2026-11").status_code == 401
         clerk.log_in("clerk")
         assert clerk.get("/api/v1/rooms/330/month?month=2026-11").status_code == 403
