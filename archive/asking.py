@@ -6,6 +6,7 @@ ends in an overflow: refused here, once, with words.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 from recorder.errors import BadInstantError
@@ -29,3 +30,13 @@ def date_of(text: str) -> date:
     if not _FIRST <= day <= _LAST:
         raise BadInstantError(f"no archive reaches to {text[:40]!r}; check the year")
     return day
+
+
+def month_of(text: str) -> date:
+    """The first day of a month that is written `2026-11`. Raises BadInstantError."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}", text.strip()):
+        raise BadInstantError(f"not a month: {text[:40]!r}; write it as 2026-11")
+    first = date_of(f"{text.strip()}-01")
+    if (first.year, first.month) == (_LAST.year, _LAST.month):
+        raise BadInstantError(f"no archive reaches to {text[:40]!r}; check the year")
+    return first

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -97,11 +98,7 @@ class Configurations:
         """The windows of a room that start on a local date as they would have been frozen: what has
         passed when a version is published stays as it was.
         """
-        found: list[Interval] = []
-        for period, rooms in self.history(session):
-            if any(room.id == room_id for room in rooms.rooms):
-                found += intersect(windows(rooms.configuration(room_id, 0), day), [period])
-        return merge(found)
+        return windows_by(self.history(session), room_id, day)
 
     def signed(self, session: Session, room_id: str, now_us: int) -> SignedConfiguration:
         """What an agent is handed: canonical JSON of the room's configuration, signed by the server.
@@ -168,6 +165,17 @@ class Configurations:
 def _closed_from(today: date) -> dict[str, str]:
     """Yesterday too: its last window may reach into today."""
     return {(today + timedelta(days=number)).isoformat(): CLOSED for number in range(-1, _CLOSED_DAYS)}
+
+
+def windows_by(
+    history: Iterable[tuple[Interval, RoomsFile]], room_id: str, day: date
+) -> tuple[Interval, ...]:
+    """As `Configurations.windows_in_force`, for who asks about many days of one history."""
+    found: list[Interval] = []
+    for period, rooms in history:
+        if any(room.id == room_id for room in rooms.rooms):
+            found += intersect(windows(rooms.configuration(room_id, 0), day), [period])
+    return merge(found)
 
 
 def frozen_windows(day: RoomDay) -> tuple[Interval, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -12,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from archive import room_days
 from archive.configuration import Configurations, frozen_windows
+from archive.figures import ARRIVAL_US, SEAM_US, SILENCE
 from archive.models import Enrolment, Gap, Hold, RoomDay, RoomStatus, Segment
 from recorder.instants import US_PER_SECOND, local_date
-from recorder.intervals import Interval, intersect, merge, subtract
+from recorder.intervals import Interval, intersect, merge, runs, subtract
 from recorder.manifest import MAX_SEGMENT_US
 from recorder.rooms import SOUND_ALONE, RoomsFile
 from recorder.working_hours import next_window, window_at
@@ -25,12 +25,8 @@ MAX_GAP_US = 25 * 3600 * US_PER_SECOND
 SILENT_AFTER_US = 20 * US_PER_SECOND
 # Time enough to ask the people in the room, and to extend the window.
 CLOSES_SOON_US = 600 * US_PER_SECOND
-# A segment is shipped after it ends: within this of now, missing footage is "not yet arrived".
-ARRIVAL_US = 150 * US_PER_SECOND
 # Between an agent's heartbeat and its arrival lies a busy network's second, not this.
 CLOCKS_APART_US = 5 * US_PER_SECOND
-# Clock estimates of neighbouring runs touch within a frame or two; less is not a gap worth telling.
-_JOIN_US = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,16 @@ def _overlapping(room: str, interval: Interval) -> tuple[ColumnElement[bool], ..
 def _recorded(session: Session, room: str, interval: Interval) -> tuple[Interval, ...]:
     """The stored time that overlaps the interval, joined; told by an index alone."""
     statement = select(Segment.start_us, Segment.end_us).where(*_overlapping(room, interval))
-    return _join([Interval(start_us, end_us) for start_us, end_us in session.execute(statement)])
+    return runs(session.execute(statement.order_by(Segment.start_us)), SEAM_US)
+
+
+def stored_time(session: Session, room: str, interval: Interval) -> dict[str, tuple[Interval, ...]]:
+    """By source, the stored time that overlaps the interval, joined."""
+    statement = select(Segment.source, Segment.start_us, Segment.end_us).where(*_overlapping(room, interval))
+    found: dict[str, list[tuple[int, int]]] = {}
+    for source, start_us, end_us in session.execute(statement.order_by(Segment.start_us)):
+        found.setdefault(source, []).append((start_us, end_us))
+    return {source: runs(bounds, SEAM_US) for source, bounds in found.items()}
 
 
 def gaps(session: Session, room: str, interval: Interval) -> list[GapFact]:
@@ -133,7 +138,7 @@ def gaps(session: Session, room: str, interval: Interval) -> list[GapFact]:
         if (
             last is not None
             and (last.source, last.tracks, last.cause) == (fact.source, fact.tracks, fact.cause)
-            and fact.start_us <= last.end_us + _JOIN_US
+            and fact.start_us <= last.end_us + SEAM_US
         ):
             out[-1] = GapFact(last.start_us, fact.end_us, *_rest(last))
         else:
@@ -189,7 +194,7 @@ def coverage(session: Session, configurations: Configurations, room: str, date: 
     silent = [
         hole
         for hole in subtract(intersect(windows, past), explained)
-        if hole.duration_us > _JOIN_US and day.state == "open"
+        if hole.duration_us > SEAM_US and day.state == "open"
     ]
     pending: list[Interval] = []
     missing: list[Interval] = []
@@ -204,7 +209,7 @@ def coverage(session: Session, configurations: Configurations, room: str, date: 
             hole.end_us,
             source,
             tracks,
-            "agent_down",
+            SILENCE,
             _why(hole, enrolled_us),
             provisional=True,
         )
@@ -233,17 +238,6 @@ def _first_enrolment_us(session: Session, room: str) -> int | None:
     return session.scalar(
         select(Enrolment.created_us).where(Enrolment.room == room).order_by(Enrolment.created_us).limit(1)
     )
-
-
-def _join(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
-    """Merged, with seams of a frame or two closed."""
-    out: list[Interval] = []
-    for each in merge(intervals):
-        if out and each.start_us - out[-1].end_us <= _JOIN_US:
-            out[-1] = Interval(out[-1].start_us, each.end_us)
-        else:
-            out.append(each)
-    return tuple(out)
 
 
 @dataclass(frozen=True, slots=True)

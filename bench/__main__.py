@@ -17,6 +17,7 @@ _BENCHMARKS = {
     "index": "bench.index",
     "ingest": "bench.ingest",
     "kill": "bench.kill",
+    "month": "bench.month",
     "partition": "bench.partition",
     "powercut": "bench.powercut",
     "purge": "bench.purge",
@@ -29,7 +30,7 @@ _TAKEN_BY = {
     "e2e_seconds": {"sync"},
     "cuts": {"powercut"},
     "rows": {"index", "purge"},
-    "url": {"index", "purge"},
+    "url": {"index", "month", "purge"},
 }
 
 
@@ -44,7 +45,7 @@ _TAKEN_BY = {
 )
 @click.option("--cuts", type=click.IntRange(min=1), help="`powercut` only: how many. Default 200.")
 @click.option("--rows", type=click.IntRange(min=1), help="`index`, `purge`: of segments. Default 10 million.")
-@click.option("--url", help="`index`, `purge`: an empty PostgreSQL database. Default: SQLite.")
+@click.option("--url", help="`index`, `month`, `purge`: an empty PostgreSQL database. Default: SQLite.")
 def main(name: str, *, as_json: bool, **given: Any) -> None:
     """Measure NAME side by side with its peer."""
     options = {option: value for option, value in given.items() if value is not None}

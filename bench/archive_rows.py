@@ -19,6 +19,7 @@ from archive import room_days
 from archive.models import RoomDay, SampleIndex, Segment, SegmentManifestRow
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, local_midnight_us
+from recorder.intervals import Interval
 from recorder.settings import load_settings
 
 PER_DAY = 540
@@ -54,7 +55,7 @@ def fill(archive: Archive, rows: int, leaves: int | None = None) -> list[str]:
     count = -(-rows // (len(rooms) * PER_DAY))
     days = list(itertools.islice(working_days(), count))
     numbers = itertools.count()
-    _room_days(archive, rooms, days)
+    make_room_days(archive, rooms, days)
     for start in range(0, count, 20):
         segments: list[tuple[Any, ...]] = []
         manifests: list[tuple[Any, ...]] = []
@@ -67,9 +68,9 @@ def fill(archive: Archive, rows: int, leaves: int | None = None) -> list[str]:
                 manifests += [(row[0], bytes(MANIFEST_BYTES) if true else _STUB) for row in made]
                 indexes += [(row[0], bytes(INDEX_BYTES) if true else _STUB) for row in made]
         with archive.database.engine.connect() as connection, connection.begin():
-            _bulk(connection, Segment.__tablename__, Segment.__table__.columns.keys(), segments)
+            bulk(connection, Segment.__tablename__, Segment.__table__.columns.keys(), segments)
             for table, lines in ((SegmentManifestRow, manifests), (SampleIndex, indexes)):
-                _bulk(connection, table.__tablename__, ["segment_id", "encoded"], lines)
+                bulk(connection, table.__tablename__, ["segment_id", "encoded"], lines)
     with archive.database.engine.connect() as connection, connection.begin():
         connection.execute(text("ANALYZE"))
     return [day.isoformat() for day in days]
@@ -78,21 +79,32 @@ def fill(archive: Archive, rows: int, leaves: int | None = None) -> list[str]:
 def _segments(
     rooms: list[str], day: date, midnight_us: int, numbers: Iterator[int]
 ) -> Iterator[tuple[Any, ...]]:
-    """In the order of the table's columns, and in the order in which they would arrive."""
+    """In the order in which they would arrive."""
     date_text = day.isoformat()
     for minute in range(PER_DAY):
         start_us = midnight_us + (8 * 60 + minute) * US_PER_MINUTE
         for room in rooms:
-            identity = f"{next(numbers):032x}"
-            segment = "-".join((identity[:8], *(identity[at : at + 4] for at in (8, 12, 16)), identity[20:]))
-            yield (
-                segment, room, date_text, "main", _RUN, start_us, start_us + US_PER_MINUTE,
-                f"{room}/{date_text}/{segment}-{identity[-16:]}.mp4", _SIZE_BYTES, _SHA256, _SHA256,
-                False, False, start_us + 2 * US_PER_MINUTE,
-            )  # fmt: skip
+            interval = Interval(start_us, start_us + US_PER_MINUTE)
+            yield segment_row(next(numbers), room, date_text, interval)
 
 
-def _room_days(archive: Archive, rooms: list[str], days: list[date]) -> None:
+def identity(number: int) -> str:
+    """An id of a row, in the shape of a UUID."""
+    digits = f"{number:032x}"
+    return "-".join((digits[:8], *(digits[at : at + 4] for at in (8, 12, 16)), digits[20:]))
+
+
+def segment_row(number: int, room: str, day: str, interval: Interval) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    segment = identity(number)
+    return (
+        segment, room, day, "main", _RUN, interval.start_us, interval.end_us,
+        f"{room}/{day}/{segment}-{number:016x}.mp4", _SIZE_BYTES, _SHA256, _SHA256,
+        False, False, interval.end_us + US_PER_MINUTE,
+    )  # fmt: skip
+
+
+def make_room_days(archive: Archive, rooms: list[str], days: list[date]) -> None:
     """As the first segment of each would make it."""
     with archive.database.transaction() as session:
         for room in rooms:
@@ -103,7 +115,7 @@ def _room_days(archive: Archive, rooms: list[str], days: list[date]) -> None:
             session.execute(insert(RoomDay), rows)
 
 
-def _bulk(connection: Connection, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+def bulk(connection: Connection, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     if not rows:
         return
     names = ", ".join(columns)

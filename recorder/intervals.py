@@ -47,6 +47,27 @@ def merge(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
     return tuple(merged)
 
 
+def join(intervals: Iterable[Interval], within_us: int) -> tuple[Interval, ...]:
+    """Merged, and seams of up to `within_us` closed."""
+    return runs(sorted((each.start_us, each.end_us) for each in intervals), within_us)
+
+
+def runs(bounds: Iterable[tuple[int, int]], within_us: int) -> tuple[Interval, ...]:
+    """As `join`, of many `(start_us, end_us)` in the order of their starts: only what comes out is made."""
+    out: list[Interval] = []
+    start_us = end_us = 0
+    for next_start_us, next_end_us in bounds:
+        if start_us < end_us and next_start_us - end_us <= within_us:
+            end_us = max(end_us, next_end_us)
+            continue
+        if start_us < end_us:
+            out.append(Interval(start_us, end_us))
+        start_us, end_us = next_start_us, next_end_us
+    if start_us < end_us:
+        out.append(Interval(start_us, end_us))
+    return tuple(out)
+
+
 def intersect(left: Iterable[Interval], right: Iterable[Interval]) -> tuple[Interval, ...]:
     """The instants that lie in both, as sorted disjoint intervals."""
     a, b = merge(left), merge(right)

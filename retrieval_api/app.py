@@ -12,6 +12,7 @@ from recorder.instants import now_us
 from retrieval_api import assets, clip_problems, database_problems, problems
 from retrieval_api.admission import Admission
 from retrieval_api.middleware import BodyLimit, SecurityHeaders
+from retrieval_api.public_figures import PublicFigures
 from retrieval_api.room_pictures import RoomPictures
 from retrieval_api.routes import (
     board,
@@ -21,11 +22,13 @@ from retrieval_api.routes import (
     custody,
     day,
     extension,
+    figures,
     health,
     ingest,
     jobs,
     marks,
     metrics,
+    month,
     notice,
     quarantine,
     requests_api,
@@ -49,9 +52,11 @@ _ROUTES = (
     room_look,
     calibrate,
     day,
+    month,
     extension,
     custody,
     checkpoints,
+    figures,
     jobs,
     notice,
     quarantine,
@@ -79,6 +84,7 @@ def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
     app.state.admission = Admission()
     app.state.pictures = RoomPictures()
     app.state.live_board = board.live_board(archive, app.state.pictures, clock)
+    app.state.public_figures = PublicFigures(archive, clock)
     problems.install(app)
     database_problems.install(app)
     clip_problems.install()

@@ -109,6 +109,10 @@ class Localizer:
         """`20 грудня`, `20 December`."""
         return str(format_date(self._day(value), "d MMMM", locale=self._locale)).replace(" ", _NO_BREAK)
 
+    def month(self, value: dt.date) -> str:
+        """`листопад 2026`, `November 2026`."""
+        return str(format_date(value, "LLLL y", locale=self._locale)).replace(" ", _NO_BREAK)
+
     def time(self, instant_us: int) -> str:
         """`14:05`."""
         return f"{self._moment(instant_us):%H:%M}"
@@ -148,7 +152,24 @@ class Localizer:
             parts.append(self._unit(seconds_left, "с", "s"))
         return _NO_BREAK.join(parts)
 
+    def hours(self, microseconds: int) -> str:
+        """As `duration`, but never in days: `61 год 5 хв`; whole hours, rounded down, from a hundred on."""
+        hours, rest = divmod(round(microseconds / US_PER_MINUTE), 60)
+        if hours < 48:
+            return self.duration(microseconds)
+        parts = [self._unit(hours, "год", "h")]
+        if rest and hours < 100:
+            parts.append(self._unit(rest, "хв", "min"))
+        return _NO_BREAK.join(parts)
+
     # --- numbers
+
+    def percent(self, part: int, whole: int) -> str:
+        """`99,1 %`, rounded down: what is not whole is never 100; a dash where there is no whole."""
+        if not whole:
+            return "—"
+        space = _NO_BREAK if self.language == "uk" else ""
+        return f"{self.number(part * 1000 // whole / 10)}{space}%"
 
     def number(self, value: float) -> str:
         """`12 345`, `12,345`."""
@@ -165,12 +186,12 @@ class Localizer:
 
     def filters(self) -> Iterator[tuple[str, Any]]:
         """What templates call as `{{ value | name }}`."""
-        names = "room date weekday weekday_short day_month time time_seconds moment since iso duration"
-        for name in (*names.split(), "number", "bytes"):
+        names = "room date weekday weekday_short day_month month time time_seconds moment since iso duration"
+        for name in (*names.split(), "hours", "percent", "number", "bytes"):
             yield name, getattr(self, name)
 
     def _unit(self, value: int, uk: str, en: str) -> str:
-        return f"{value}{_NO_BREAK}{uk if self.language == 'uk' else en}"
+        return f"{self.number(value)}{_NO_BREAK}{uk if self.language == 'uk' else en}"
 
     def _moment(self, instant_us: int) -> dt.datetime:
         return to_datetime(instant_us, self.zone)

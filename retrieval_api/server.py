@@ -13,7 +13,7 @@ from collections.abc import Callable
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive import ballast, jobs, viewing
+from archive import ballast, figures_job, jobs, viewing
 from archive.checkpoint_service import CheckpointService
 from archive.job_worker import JobWorker
 from archive.system import Archive
@@ -32,8 +32,10 @@ _FORGET_SESSIONS_EVERY_US = 60 * US_PER_MINUTE
 
 
 class Housekeeping:
-    """Ends viewings that nobody watches any more, and forgets expired log-ins, jobs of a month ago and, by
-    `forget_pictures`, rooms' pictures of a minute ago, in a thread of its own.
+    """Ends viewings that nobody watches any more; forgets expired log-ins, jobs of a month ago and, by
+    `forget_pictures`, rooms' pictures of a minute ago; asks for the figures of past days.
+
+    In a thread of its own.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Housekeeping:
             sessions.forget_expired(self._archive, at_us)
             with self._archive.database.transaction() as session:
                 jobs.forget(session, at_us)
+            figures_job.ask(self._archive, at_us)
             self._forgotten_us = at_us
 
     def _run(self) -> None:
@@ -159,7 +162,9 @@ def run(archive: Archive, sock: socket.socket) -> None:
         Housekeeping(archive, forget_pictures=app.state.pictures.forget_old),
     )
     checkpoints = CheckpointService(archive)
-    worker = JobWorker(archive, retention.handlers())
+    worker = JobWorker(
+        archive, {**retention.handlers(), figures_job.KIND: figures_job.handler(archive, now_us)}
+    )
     retention.use(worker)
     worker.start()
     checkpoints.start()

@@ -5,6 +5,7 @@ Times are UTC microseconds (`*_us`), dates are local ISO dates as text, interval
 
 from archive.models.base import Base, metadata
 from archive.models.custody import CustodyCheckpoint, CustodyEvent, CustodyHead, Viewing
+from archive.models.figures import DayFigures
 from archive.models.footage import (
     ChainLink,
     Gap,
@@ -28,6 +29,7 @@ __all__ = [
     "CustodyCheckpoint",
     "CustodyEvent",
     "CustodyHead",
+    "DayFigures",
     "Enrolment",
     "Gap",
     "Garbage",

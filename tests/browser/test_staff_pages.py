@@ -42,6 +42,8 @@ def test_no_page_has_barriers(page, language) -> None:
         "/staff/board",
         "/staff/faults",
         "/staff/rooms/108/day",
+        "/staff/month",
+        "/figures",
         "/staff/rooms/108/extend",
         "/staff/alert",
         "/staff/custody",
@@ -65,7 +67,7 @@ def test_no_page_has_barriers(page, language) -> None:
 def test_dark_console_has_contrast(page) -> None:
     page.emulate_media(color_scheme="dark")
     log_in(page, "admin")
-    for path in ("/staff/board", "/staff/rooms/108/day", "/staff/custody"):
+    for path in ("/staff/board", "/staff/rooms/108/day", "/staff/month", "/staff/custody"):
         page.goto(path)
         assert not violations(page), path
 
@@ -150,6 +152,22 @@ def test_a_gap_is_told_with_its_cause(page, site) -> None:
     expect(page.locator("[role=alert]")).to_contain_text("Запису за цей час немає")
     expect(page.locator("table.gaps")).to_contain_text("камера не відповідала")
     assert page.locator("svg.strip .gap").count() >= 1
+
+
+def test_from_the_month_to_a_day_by_keyboard(page, site) -> None:
+    log_in(page, "operator")
+    page.get_by_role("link", name="Місяць").click()
+    day = TEXTS.iso(site.start_us)[:10]
+    page.goto(f"/staff/month?month={day[:7]}")
+    table = page.get_by_role("region", name="Чого немає у записі, за днями")
+    row = table.get_by_role("row", name=re.compile("^108"))
+    cell = row.locator(f"a[href$='{day}']")
+    expect(cell).to_contain_text("пропуски:")
+    cell.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/staff/rooms/108/day?date={day}")
+    page.goto("/figures")
+    expect(page.get_by_role("heading", name="Відкриті дані")).to_be_visible()
 
 
 @desktop_only

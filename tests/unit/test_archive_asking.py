@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from archive import asking
 from archive.door import Ground, GroundError
+from archive.month import following
 from archive.room_days import days_of
 from recorder.errors import BadInstantError
 from recorder.intervals import Interval
@@ -28,6 +29,24 @@ def test_instants_beyond_any_archive_are_refused(text):
 def test_dates_beyond_any_archive_are_refused(text):
     with pytest.raises(BadInstantError, match="year"):
         asking.date_of(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-01", "2026-1", "2026-13", "11.2026", "", "0000-00", "2026-11\n-01"]
+)
+def test_what_is_no_month_is_refused(text):
+    with pytest.raises(BadInstantError, match="2026-1"):
+        asking.month_of(text)
+
+
+@given(st.dates())
+def test_a_month_that_is_let_in_has_a_next_one(day):
+    try:
+        asked = asking.month_of(f"{day:%Y-%m}")
+    except BadInstantError:
+        return
+    assert asked.day == 1
+    asking.date_of(following(asked).isoformat())
 
 
 @given(st.dates())

@@ -197,6 +197,32 @@ def test_durations(seconds, uk, en) -> None:
     assert Localizer("en").duration(microseconds).replace("\u00a0", " ") == en
 
 
+@pytest.mark.parametrize(
+    ("minutes", "uk", "en"),
+    [
+        (0, "0 с", "0 s"),
+        (72, "1 год 12 хв", "1 h 12 min"),
+        (61 * 60 + 5, "61 год 5 хв", "61 h 5 min"),
+        (1238 * 60 + 59, "1 238 год", "1,238 h"),
+    ],
+)
+def test_hours_are_never_days(minutes, uk, en) -> None:
+    microseconds = minutes * 60 * US_PER_SECOND
+    assert Localizer("uk").hours(microseconds).replace("\u00a0", " ") == uk
+    assert Localizer("en").hours(microseconds).replace("\u00a0", " ") == en
+
+
+def test_months_and_percents() -> None:
+    uk, en = Localizer("uk"), Localizer("en")
+    assert (uk.month(date(2026, 11, 1)), en.month(date(2026, 11, 1))) == (
+        "листопад\u00a02026",
+        "November\u00a02026",
+    )
+    assert (uk.percent(991, 1000), en.percent(991, 1000)) == ("99,1\u00a0%", "99.1%")
+    # What is not whole is never shown as whole.
+    assert (en.percent(999_999, 1_000_000), en.percent(5, 5), en.percent(0, 0)) == ("99.9%", "100%", "—")
+
+
 @given(st.integers(0, 10**13))
 def test_a_duration_never_shows_sixty_of_anything(microseconds) -> None:
     assert "60" not in re.findall(r"\d+", Localizer("en").duration(microseconds))[1:]
