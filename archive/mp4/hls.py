@@ -16,7 +16,7 @@ _FAR_US = 2**53
 _BOUNDS = ("from_us", "until_us", "sound_from_us", "sound_to_us", "picture_to_us")
 
 
-def render(day: Day, address: Callable[[Part], str], init_address: Callable[[Part], str]) -> str:
+def render(day: Day, address: Callable[[Part], str]) -> str:
     """The playlist of what there is now: a day that still goes on is loaded anew for more.
 
     A discontinuity stands where the description of the tracks changes. At a gap the times of the samples go
@@ -34,7 +34,7 @@ def render(day: Day, address: Callable[[Part], str], init_address: Callable[[Par
     for number, stretch in enumerate(day.stretches):
         if number:
             lines.append("#EXT-X-DISCONTINUITY")
-        lines.append(f'#EXT-X-MAP:URI="{init_address(stretch.init)}"')
+        lines.append(f'#EXT-X-MAP:URI="{address(stretch.init)}"')
         for span, entries in stretch.spans:
             lines += _span_lines(span, entries)
             for entry in entries:

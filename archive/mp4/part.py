@@ -8,6 +8,7 @@ the same bytes.
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,8 +33,6 @@ from recorder.intervals import Interval
 # Part of every ETag: a change of how parts are made must change it.
 _FORMAT_VERSION = 1
 _OWN, _LENT = 0, 1
-# In which times are compared to lay bytes of one time together; no time is told in it.
-_ORDER_SCALE = 90_000
 _MDAT_HEADER_BYTES = 16
 _DEFAULT_BASE_IS_MOOF, _DEFAULT_FLAGS = 0x20000, 0x20
 _TRUN_OFFSET, _TRUN_DURATION, _TRUN_SIZE, _TRUN_FLAGS, _TRUN_CTS = 0x1, 0x100, 0x200, 0x400, 0x800
@@ -52,14 +51,16 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class PartFile(SlicedFile):
-    """`shown`: the instants of its own samples, from the first one's beginning to the last one's end."""
+    """`shown`: the instants of its own samples, from the first one's beginning to the last one's end, and
+    the beginning of a picture that is lent.
+    """
 
-    shown: Interval
+    shown: tuple[Interval, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class _Track:
-    """Samples of one track in order; `starts`, `decode` and `duration` in its ticks on the player's line."""
+    """Samples of one track in order; `decode` and `duration` in its ticks on the player's line."""
 
     track: TrackIndex
     chunks: Chunks
@@ -71,9 +72,8 @@ class _Track:
     shown_us: tuple[int, int] | None
 
 
-def describe(part: Part, own: Source, still: Source | None, hush: Source | None) -> bytes:
+def describe(own: Source, still: Source | None, hush: Source | None) -> bytes:
     """The description of the tracks that all parts of a stretch share (EXT-X-MAP)."""
-    del part
     tracks = (
         own.index.video or (still.index.video if still else None),
         own.index.audio or (hush.index.audio if hush else None),
@@ -90,19 +90,23 @@ def build(part: Part, own: Source, still: Source | None, hush: Source | None) ->
     lender = hush.index.audio if hush else None
     sound_track = own.index.audio or lender
     form = _form(sound_track) if sound_track is not None else None
-    pictures = _pictures(part, own.index, groups, clock)
-    sound = _sound(part, own.index.audio, sound_track, form, groups, clock)
+    tracks = [*own.index.tracks, *(still.index.tracks if still else ()), *([lender] if lender else [])]
+    scale = math.lcm(*(track.timescale for track in tracks))
+    pictures = _pictures(part, own.index, groups, clock, scale)
+    sound = _sound(part, own.index.audio, sound_track, form, groups, clock, scale)
     shown = [each.shown_us for each in (pictures, sound) if each is not None and each.shown_us]
     if not shown:
         raise NothingRecordedError("no whole picture and no whole packet of sound is in this part")
     begin_us, end_us = min(first for first, _ in shown), max(last for _, last in shown)
+    instants = [Interval(own.start_us + begin_us, own.start_us + end_us)]
     names = [own.name]
-    if pictures is None and still is not None and part.still is not None:
-        pictures = _frozen(part, still.index, begin_us)
+    if pictures is None and still is not None:
+        pictures, key_us = _frozen(part, still.index, begin_us, scale)
         names.append(still.name)
-    tracks = [each for each in (pictures, sound) if each is not None]
-    arranged = arrange([each.chunks for each in tracks], bridge=True)
-    top = _headers(tracks, arranged, part.first + 1)
+        instants.append(Interval(still.start_us + key_us, still.start_us + key_us + 1))
+    made = [each for each in (pictures, sound) if each is not None]
+    arranged = arrange([each.chunks for each in made], bridge=True)
+    top = _headers(made, arranged, part.first + 1)
     return PartFile(
         len(top) + arranged.length,
         _etag(top, arranged, names),
@@ -110,7 +114,7 @@ def build(part: Part, own: Source, still: Source | None, hush: Source | None) ->
         arranged,
         tuple(names),
         (form.silence if form else None) or b"",
-        Interval(own.start_us + begin_us, own.start_us + end_us),
+        tuple(instants),
     )
 
 
@@ -130,7 +134,9 @@ def _ticks(us: int, timescale: int) -> int:
     return (2 * us * timescale + US_PER_SECOND) // (2 * US_PER_SECOND)
 
 
-def _pictures(part: Part, index: SegmentIndex, groups: Groups, clock: MediaClock) -> _Track | None:
+def _pictures(
+    part: Part, index: SegmentIndex, groups: Groups, clock: MediaClock, scale: int
+) -> _Track | None:
     """Those of the groups that can be decoded and end in time."""
     track = index.video
     if track is None:
@@ -143,7 +149,7 @@ def _pictures(part: Part, index: SegmentIndex, groups: Groups, clock: MediaClock
     if part.from_us is not None:
         keep &= shown >= part.from_us
     if part.until_us is not None:
-        beyond = np.flatnonzero(keep & (end > part.until_us + 1))
+        beyond = np.flatnonzero(keep & (end > part.until_us))
         keep[beyond[0] if len(beyond) else high :] = False
     which = np.flatnonzero(keep)
     if not len(which):
@@ -158,7 +164,7 @@ def _pictures(part: Part, index: SegmentIndex, groups: Groups, clock: MediaClock
     samples = _samples(track, low + which, _OWN)
     return _Track(
         track,
-        stored_chunks(samples, decode * _ORDER_SCALE // track.timescale),
+        stored_chunks(samples, decode * (scale // track.timescale)),
         decode,
         duration,
         samples.size,
@@ -168,14 +174,11 @@ def _pictures(part: Part, index: SegmentIndex, groups: Groups, clock: MediaClock
     )
 
 
-def _frozen(part: Part, lender: SegmentIndex, begin_us: int) -> _Track | None:
-    """A keyframe of another segment, from where the part's sound begins until its end."""
-    track = lender.video
-    if track is None or part.still is None:
-        return None
-    groups = groups_of(lender)
-    if not 0 <= part.still.group < len(groups):
-        raise ValueError(f"no group {part.still.group} of {len(groups)}")
+def _frozen(part: Part, lender: SegmentIndex, begin_us: int, scale: int) -> tuple[_Track, int]:
+    """A keyframe of another segment, from where the part's sound begins to its end; and its own instant."""
+    track, groups = lender.video, groups_of(lender)
+    if track is None or part.still is None or not 0 <= part.still.group < len(groups):
+        raise ValueError(f"no picture is lent: {part.still}")
     number = np.array([groups.picture[part.still.group]])
     begin_us = min(begin_us, begin_us if part.sound_from_us is None else part.sound_from_us)
     begin = _ticks(part.at_us + begin_us, track.timescale)
@@ -183,16 +186,10 @@ def _frozen(part: Part, lender: SegmentIndex, begin_us: int) -> _Track | None:
     samples = _samples(track, number, _LENT)
     decode = np.array([begin])
     duration = np.array([max(end - begin, track.timescale // 50)])
-    return _Track(
-        track,
-        stored_chunks(samples, decode * _ORDER_SCALE // track.timescale),
-        decode,
-        duration,
-        samples.size,
-        np.zeros(1, np.int64),
-        np.ones(1, np.bool_),
-        None,
-    )
+    chunks = stored_chunks(samples, decode * (scale // track.timescale))
+    none, sync = np.zeros(1, np.int64), np.ones(1, np.bool_)
+    frozen = _Track(track, chunks, decode, duration, samples.size, none, sync, None)
+    return frozen, int(groups.key[part.still.group])
 
 
 def _sound(
@@ -202,6 +199,7 @@ def _sound(
     form: SoundFormat | None,
     groups: Groups,
     clock: MediaClock,
+    scale: int,
 ) -> _Track | None:
     """The groups' packets, and silent ones like them where a whole packet or more is missing."""
     if like is None or form is None:
@@ -213,10 +211,8 @@ def _sound(
     if not len(start) and not silences:
         return None
     samples = _samples(own or like, which, _OWN)
-    stored = stored_chunks(
-        samples, start * _ORDER_SCALE // form.timescale, [each.before for each in silences]
-    )
-    chunks = with_silence(stored, silences, form, _ORDER_SCALE)
+    stored = stored_chunks(samples, start * (scale // form.timescale), [each.before for each in silences])
+    chunks = with_silence(stored, silences, form, scale)
     made = [each.at_ticks + form.frame_ticks * np.arange(each.count) for each in silences]
     where = np.repeat(
         np.array([each.before for each in silences], np.int64), [each.count for each in silences]
@@ -241,7 +237,7 @@ def _packets(part: Part, own: TrackIndex, groups: Groups, clock: MediaClock) -> 
     if part.from_us is not None:
         keep &= start >= part.from_us
     if part.until_us is not None:
-        keep &= start + clock.length_us(own)[low:high] <= part.until_us + 1
+        keep &= start + clock.length_us(own)[low:high] <= part.until_us
     return low + np.flatnonzero(keep)
 
 
