@@ -287,9 +287,11 @@ class _Line:
             begin_us = _begin_us(groups, use.first, heard)
             self._sound_us = from_us - begin_us
             return from_us, -begin_us
+        # A player that begins anew there would undo it.
+        anew = (use.video, use.audio) != self._stretches[-1][0]
         early_us = 0.0
         sound_us = next((each for each in heard[use.first : use.last] if each != NONE_US), NONE_US)
-        if use.audio is not None and packet_us and sound_us != NONE_US:
+        if use.audio is not None and packet_us and sound_us != NONE_US and not anew:
             early_us = (sound_us - from_us) % packet_us
         at_us = round(self._end_us - early_us) - from_us
         self._sound_us = self._end_us

@@ -93,7 +93,7 @@ def groups_of(index: SegmentIndex) -> Groups:
     packet_us = 0.0
     if video is not None:
         shown = clock.us(video, video.pts)
-        decoded = _each(np.minimum, clock.us(video, video.dts - late_by(video)), picture)
+        decoded = _each(np.minimum, clock.us(video, video.dts + delay_of(video)), picture)
         key = shown[picture[:-1]]
         pictured = _each(np.maximum, shown + clock.length_us(video), picture)
     if audio is not None:
@@ -117,11 +117,12 @@ def groups_of(index: SegmentIndex) -> Groups:
     )
 
 
-def late_by(track: TrackIndex) -> int:
-    """Ticks by which pictures are decoded later than they are shown, at worst. A day's fragments are decoded
-    so much earlier: FFmpeg shows pictures late where an offset in a fragment is negative (seen in 5.1).
+def delay_of(track: TrackIndex) -> int:
+    """Ticks from the decoding of a keyframe to its being shown. A day's pictures are decoded so much later:
+    hls.js places what follows a discontinuity by its first decoding time, and that must be no other than the
+    time that it is shown at. Offsets of the pictures between may then be negative.
     """
-    return max(0, -int(track.cts.min(initial=0)))
+    return int(track.cts[0])
 
 
 class MediaClock:

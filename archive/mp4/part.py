@@ -19,7 +19,7 @@ from archive.mp4 import head
 from archive.mp4.boxes import box, full_box
 from archive.mp4.codec import aac_lc, codec_of
 from archive.mp4.day import Part
-from archive.mp4.groups import Groups, MediaClock, groups_of, late_by
+from archive.mp4.groups import Groups, MediaClock, delay_of, groups_of
 from archive.mp4.index import Flags, Ints, SegmentIndex, TrackIndex
 from archive.mp4.layout import Chunks, Layout, arrange, stored_chunks, with_silence
 from archive.mp4.selection import Samples
@@ -154,11 +154,11 @@ def _pictures(
     which = np.flatnonzero(keep)
     if not len(which):
         return None
-    late = late_by(track)
-    decode = track.dts[low:high][which] - late - clock.base(track) + _ticks(part.at_us, track.timescale)
+    delay = delay_of(track)
+    decode = track.dts[low:high][which] + delay - clock.base(track) + _ticks(part.at_us, track.timescale)
     duration = np.diff(np.append(decode, decode[-1] + after[which[-1]]))
     if part.picture_to_us is not None:
-        last = decode[-1] + late + int(track.cts[low + which[-1]])
+        last = decode[-1] - delay + int(track.cts[low + which[-1]])
         to = _ticks(part.at_us + part.picture_to_us, track.timescale)
         duration[-1] = max(int(duration[-1]), to - int(last))
     samples = _samples(track, low + which, _OWN)
@@ -168,7 +168,7 @@ def _pictures(
         decode,
         duration,
         samples.size,
-        track.cts[low + which].astype(np.int64) + late,
+        track.cts[low + which].astype(np.int64) - delay,
         track.sync[low + which],
         (int(shown[which].min()), int(end[which].max())),
     )
