@@ -45,4 +45,3 @@ def test_damage_is_named() -> None:
     for damaged in (encoded[:7], encoded[:40], encoded[:9] + b"\xff" + encoded[10:], b"", b"x" * 50):
         with pytest.raises(Mp4Error):
             read_groups(damaged)
-            index_of(damaged)
