@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from archive.system import Archive
 from recorder.instants import now_us
 from retrieval_api import assets, clip_problems, database_problems, problems
 from retrieval_api.admission import Admission
+from retrieval_api.day_viewings import DayViewings
 from retrieval_api.middleware import BodyLimit, SecurityHeaders
 from retrieval_api.public_figures import PublicFigures
 from retrieval_api.room_pictures import RoomPictures
@@ -21,8 +24,10 @@ from retrieval_api.routes import (
     clips,
     custody,
     day,
+    day_hls,
     extension,
     figures,
+    ground,
     health,
     ingest,
     jobs,
@@ -45,6 +50,7 @@ _ROUTES = (
     metrics,
     rooms,
     clips,
+    day_hls,
     marks,
     requests_api,
     staff_login,
@@ -53,6 +59,7 @@ _ROUTES = (
     calibrate,
     day,
     month,
+    ground,
     extension,
     custody,
     checkpoints,
@@ -63,6 +70,12 @@ _ROUTES = (
     resident,
     review,
 )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await run_in_threadpool(app.state.day_viewings.close)
 
 
 def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
@@ -78,6 +91,7 @@ def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=_lifespan,
     )
     app.state.archive = archive
     app.state.clock = clock
@@ -85,6 +99,7 @@ def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
     app.state.pictures = RoomPictures()
     app.state.live_board = board.live_board(archive, app.state.pictures, clock)
     app.state.public_figures = PublicFigures(archive, clock)
+    app.state.day_viewings = DayViewings(archive)
     problems.install(app)
     database_problems.install(app)
     clip_problems.install()

@@ -16,6 +16,8 @@ STATIC = HERE / "static"
 VENDOR = {
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
     "idiomorph-ext.min.js": "idiomorph/dist/idiomorph-ext.min.js",
+    # The light build: without subtitles, alternative sound and content protection, which no day has.
+    "hls.min.js": "hls.js/dist/hls.light.min.js",
 }
 _MAX_AGE_SECONDS = 3600
 

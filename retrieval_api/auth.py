@@ -21,13 +21,16 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """A member of staff who is logged in. `session`: the hash of the session's token."""
+    """A member of staff who is logged in. `session`: the hash of the session's token; `ground`: that on which
+    this visit opens footage, if stated.
+    """
 
     id: int
     name: str
     role: str
     csrf: str
     session: str
+    ground: str | None = None
 
     @property
     def actor(self) -> str:
@@ -54,7 +57,7 @@ def staff_of(request: Request, archive: Archive, now_us: int, *, is_use: bool = 
         user = session.get(User, row.user_id)
     if user is None or user.disabled_us is not None:
         return None
-    return Staff(user.id, user.name, user.role, row.csrf, row.token_sha256)
+    return Staff(user.id, user.name, user.role, row.csrf, row.token_sha256, row.ground)
 
 
 def require(*roles: str, is_use: bool = True) -> Callable[..., Staff]:

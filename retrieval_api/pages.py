@@ -127,6 +127,12 @@ def fragment(template: str, language: Language, zone: str, *, now_us: int, **con
     return _environment(language, zone).get_template(template).render({"now_us": now_us, **context})
 
 
+def own_staff_page(address: str) -> str:
+    """Where a form leads on to: a page of ours for staff, never another site."""
+    own = address.startswith("/staff/") and not address.startswith("/staff/login")
+    return address if own and "\\" not in address and "\n" not in address else "/staff/board"
+
+
 def today_of(request: Request) -> date:
     """The council's local date."""
     return local_date(now_of(request), rooms_of(request).council.timezone)

@@ -91,6 +91,13 @@ def still_alive(session: Session, tokens_sha256: Iterable[str], now_us: int) -> 
     return {row.token_sha256: row.role for row in session.execute(statement)}
 
 
+def keep_ground(session: Session, token: str, ground: str) -> None:
+    """This visit opens footage on that ground from now on, until it ends or another is stated."""
+    session.execute(
+        update(LoginSession).where(LoginSession.token_sha256 == _sha256(token)).values(ground=ground)
+    )
+
+
 def end(session: Session, token: str) -> None:
     session.execute(delete(LoginSession).where(LoginSession.token_sha256 == _sha256(token)))
 

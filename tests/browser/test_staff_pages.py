@@ -46,6 +46,7 @@ def test_no_page_has_barriers(page, language) -> None:
         "/figures",
         "/staff/rooms/108/extend",
         "/staff/alert",
+        "/staff/ground",
         "/staff/custody",
         "/staff/quarantine",
         "/staff/jobs",
