@@ -86,7 +86,7 @@ class Day:
         """A run that begins `at_s` after the start, its pictures numbered by the wall clock."""
         at_us = round(at_s * US_PER_SECOND)
         if shape.get("video", True):
-            shape["number"] = at_us // FRAME_US
+            shape["first_number"] = at_us // FRAME_US
         recorded = record(Shape(**{"media_start_s": 1000 + 37 * round(at_s), **shape}))
         run = str(uuid7())
         for piece, file in zip(recorded.pieces(self.start_us + at_us), recorded.segments, strict=True):
