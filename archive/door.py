@@ -7,6 +7,7 @@ is asked here and nowhere else.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +29,8 @@ GroundKind = Literal["request", "hold", "fault_check", "audit"]
 _GROUND = re.compile(r"(request|hold|fault_check|audit)(?::([A-Za-z0-9-]{1,32}))?")
 
 
+# Well below the number of parameters that either database takes in one statement.
+_BATCH = 400
 # Beyond what either database can keep, and hence no hold's.
 _MAX_HOLD_ID = 2**63 - 1
 
@@ -85,9 +88,35 @@ def resolve(
 ) -> list[Piece]:
     """The stored segments that overlap the interval and may be opened on this ground, in order.
 
+    Raises what `permitted` does, and StoreError for a sample index that cannot be opened.
+    """
+    rows = permitted(session, configurations, room, interval, ground, now_us, source)
+    encoded = _sample_indexes(session, [row.id for row in rows])
+    pieces = []
+    for row in rows:
+        # A segment whose index is lost can be shown by nobody until `reindex`.
+        if row.id in encoded:
+            sample_index = SegmentIndex.from_bytes(store.index(row.object_name, encoded[row.id]))
+            pieces.append(Piece(row.object_name, sample_index, row.start_us, row.end_us, row.run))
+    if not pieces:
+        raise _explain(session, configurations, room, interval, None, now_us)
+    return pieces
+
+
+def permitted(
+    session: Session,
+    configurations: Configurations,
+    room: str,
+    interval: Interval,
+    ground: Ground,
+    now_us: int,
+    source: str | None = None,
+) -> list[search.StoredSegment]:
+    """The decision alone: which stored segments that overlap the interval may be opened on this ground.
+
     `room` is an id; `source` defaults to the room's first camera. Past the due midnight a segment
-    opens only for the purpose of a hold that covers it. Raises NoFootageError, GroundError,
-    ClipTooLongError, UnknownRoomError, StoreError for a sample index that cannot be opened.
+    opens only for the purpose of a hold that covers it. One at least. Raises NoFootageError, GroundError,
+    ClipTooLongError, UnknownRoomError.
     """
     configuration = configurations.last_known(session, room)
     cameras = configuration.room.cameras
@@ -105,17 +134,19 @@ def resolve(
             refused_day = day
         else:
             rows.append(row)
-    if rows:
-        check_length(Interval(rows[0].start_us, max(row.end_us for row in rows)), interval)
-    pieces = []
-    for row in rows:
-        index = session.get(SampleIndex, row.id)
-        if index is not None:
-            sample_index = SegmentIndex.from_bytes(store.index(row.object_name, index.encoded))
-            pieces.append(Piece(row.object_name, sample_index, row.start_us, row.end_us, row.run))
-    if not pieces:
+    if not rows:
         raise _explain(session, configurations, room, interval, refused_day, now_us)
-    return pieces
+    check_length(Interval(rows[0].start_us, max(row.end_us for row in rows)), interval)
+    return rows
+
+
+def _sample_indexes(session: Session, ids: Sequence[str]) -> dict[str, bytes]:
+    """Sealed, by segment id."""
+    found: dict[str, bytes] = {}
+    for start in range(0, len(ids), _BATCH):
+        wanted = SampleIndex.segment_id.in_(ids[start : start + _BATCH])
+        found |= session.execute(select(SampleIndex.segment_id, SampleIndex.encoded).where(wanted)).tuples()
+    return found
 
 
 class _HeldFor:
