@@ -18,6 +18,7 @@ from archive import room_days, search
 from archive.configuration import Configurations
 from archive.models import Certificate, Hold, Request, RoomDay, SampleIndex
 from archive.mp4.index import SegmentIndex
+from archive.mp4.parts import Coding, Stretch, divide
 from archive.mp4.virtual import Piece, check_length
 from archive.sealed import SealedStore
 from recorder.errors import ProtokolError
@@ -31,6 +32,8 @@ _GROUND = re.compile(r"(request|hold|fault_check|audit)(?::([A-Za-z0-9-]{1,32}))
 
 # Well below the number of parameters that either database takes in one statement.
 _BATCH = 400
+# A day and more of segments of a minute; sample indexes in memory at once.
+_MOST_DIVIDED, _AT_ONCE = 1500, 50
 # Beyond what either database can keep, and hence no hold's.
 _MAX_HOLD_ID = 2**63 - 1
 
@@ -76,6 +79,14 @@ class NoFootageError(ProtokolError):
         self.details = details
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`clips` that can be had one by one; `more_from_us`: where the rest begins, which was not looked at."""
+
+    clips: tuple[Interval, ...]
+    more_from_us: int | None
+
+
 def resolve(
     session: Session,
     configurations: Configurations,
@@ -91,6 +102,17 @@ def resolve(
     Raises what `permitted` does, and StoreError for a sample index that cannot be opened.
     """
     rows = permitted(session, configurations, room, interval, ground, now_us, source)
+    pieces = load(session, store, rows)
+    if not pieces:
+        raise _explain(session, configurations, room, interval, None, now_us)
+    return pieces
+
+
+def load(session: Session, store: SealedStore, rows: Sequence[search.StoredSegment]) -> list[Piece]:
+    """What `permitted` let through, with sample indexes; without those that a purge has taken meanwhile.
+
+    Raises StoreError for a sample index that cannot be opened.
+    """
     encoded = _sample_indexes(session, [row.id for row in rows])
     pieces = []
     for row in rows:
@@ -98,9 +120,29 @@ def resolve(
         if row.id in encoded:
             sample_index = SegmentIndex.from_bytes(store.index(row.object_name, encoded[row.id]))
             pieces.append(Piece(row.object_name, sample_index, row.start_us, row.end_us, row.run))
-    if not pieces:
-        raise _explain(session, configurations, room, interval, None, now_us)
     return pieces
+
+
+def divided(
+    session: Session, store: SealedStore, rows: Sequence[search.StoredSegment], interval: Interval
+) -> Parts:
+    """The clips that `interval` divides into, where these segments are what may be opened of it.
+
+    Of very many segments only the first are looked at. Raises StoreError for a sample index that cannot be
+    opened.
+    """
+    stretches = []
+    for start in range(0, min(len(rows), _MOST_DIVIDED), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        encoded = _sample_indexes(session, [row.id for row in some])
+        for row in some:
+            if row.id in encoded:
+                index = SegmentIndex.from_bytes(store.index(row.object_name, encoded[row.id]))
+                stretches.append(Stretch(row.start_us, row.end_us, Coding.of(index)))
+    if len(rows) <= _MOST_DIVIDED:
+        return Parts(divide(stretches, interval), None)
+    until_us = rows[_MOST_DIVIDED].start_us
+    return Parts(divide(stretches, Interval(interval.start_us, until_us)), until_us)
 
 
 def permitted(
@@ -111,12 +153,14 @@ def permitted(
     ground: Ground,
     now_us: int,
     source: str | None = None,
+    *,
+    any_length: bool = False,
 ) -> list[search.StoredSegment]:
     """The decision alone: which stored segments that overlap the interval may be opened on this ground.
 
     `room` is an id; `source` defaults to the room's first camera. Past the due midnight a segment
     opens only for the purpose of a hold that covers it. One at least. Raises NoFootageError, GroundError,
-    ClipTooLongError, UnknownRoomError.
+    UnknownRoomError, and ClipTooLongError unless it may be `any_length`.
     """
     configuration = configurations.last_known(session, room)
     cameras = configuration.room.cameras
@@ -136,7 +180,8 @@ def permitted(
             rows.append(row)
     if not rows:
         raise _explain(session, configurations, room, interval, refused_day, now_us)
-    check_length(Interval(rows[0].start_us, max(row.end_us for row in rows)), interval)
+    if not any_length:
+        check_length(Interval(rows[0].start_us, max(row.end_us for row in rows)), interval)
     return rows
 
 
@@ -145,7 +190,8 @@ def _sample_indexes(session: Session, ids: Sequence[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for start in range(0, len(ids), _BATCH):
         wanted = SampleIndex.segment_id.in_(ids[start : start + _BATCH])
-        found |= session.execute(select(SampleIndex.segment_id, SampleIndex.encoded).where(wanted)).tuples()
+        rows = session.execute(select(SampleIndex.segment_id, SampleIndex.encoded).where(wanted))
+        found |= dict(rows.tuples().all())
     return found
 
 

@@ -156,7 +156,7 @@ def _serving(
 
 
 def _first_bytes(side: _Side, objects: Path) -> dict[str, Any]:
-    """Cold: an hour that nobody has asked for yet, its objects not in the page cache. Warm: a player seeks."""
+    """Cold: an hour that nobody has asked for yet, objects not in the page cache. Warm: a player seeks."""
     cold = []
     for second in range(1, _COLD + 1):
         _drop_from_cache(objects)

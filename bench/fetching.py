@@ -1,4 +1,4 @@
-"""A reader of HTTP that costs little: a socket of its own, bytes counted and thrown away, or kept in a file."""
+"""A reader of HTTP that costs little: bytes from a socket of its own, thrown away or kept in a file."""
 
 from __future__ import annotations
 

@@ -7,81 +7,36 @@ before the first byte; what was in fact sent is added to it while it goes and wh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 import anyio
+import anyio.to_thread
+from anyio.lowlevel import RunVar
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from archive import door, viewing
-from archive.door import Ground
-from archive.mp4.virtual import Piece, Stored, VirtualMp4, build
+from archive import viewing
+from archive.mp4.virtual import VirtualMp4
 from archive.streaming import read_slices
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, format_instant, to_datetime
-from recorder.intervals import Interval
 from retrieval_api import ranges
+from retrieval_api.clip_plan import Clip, Opening, find
 from retrieval_api.pages import now_of
 from retrieval_api.problems import Problem
+
+__all__ = ["Clip", "Opening", "answer", "file_name", "find"]
 
 MEDIA_TYPE = "video/mp4"
 # What was sent is written down this often while it goes; a viewing is idle after five minutes.
 _RECORD_EVERY_US = 20 * US_PER_SECOND
 _REOPEN_AFTER_US = US_PER_MINUTE
-
-
-@dataclass(frozen=True)
-class Opening:
-    """Who opens which interval of which room (an id), on what ground.
-
-    `exact` is for what leaves the house: not a byte of media from outside the interval.
-    """
-
-    actor: str
-    room_id: str
-    interval: Interval
-    ground: Ground
-    exact: bool = False
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What an opening gets: the virtual file and the segments it is made of."""
-
-    file: VirtualMp4
-    pieces: tuple[Piece, ...]
-
-    def shown(self, start: int, end: int) -> Interval | None:
-        """The wall time that bytes `[start, end)` can hold, by whole segments; None for the head alone."""
-        names = {part.name for part in self.file.slices(start, end) if isinstance(part, Stored)}
-        touched = [piece for piece in self.pieces if piece.name in names]
-        if not touched:
-            return None
-        first = max(min(piece.start_us for piece in touched), self.file.start_us)
-        last = min(max(piece.end_us for piece in touched), self.file.end_us)
-        return Interval(first, last) if first < last else None
-
-
-def find(archive: Archive, opening: Opening, now_us: int, source: str | None = None) -> Clip:
-    """Nothing is opened by it yet. Raises NoFootageError, GroundError, NothingRecordedError,
-    ClipTooLongError, CodecChangeError, each of which has its problem.
-    """
-    with archive.database.reading() as session:
-        pieces = door.resolve(
-            session,
-            archive.configurations,
-            archive.store,
-            opening.room_id,
-            opening.interval,
-            opening.ground,
-            now_us,
-            source,
-        )
-    return _built(_Plan(tuple(pieces), opening.interval, opening.exact))
+# Of each answer; more only fills memory, since a reader is slower than a disk, or as fast for long.
+_PIECES_AHEAD = 1
+_READERS = 8
 
 
 def answer(
@@ -136,28 +91,6 @@ def _headers(file: VirtualMp4, opening: Opening, zone: str, *, download: bool) -
     }
 
 
-class _Plan:
-    """What decides the bytes of a clip: equal plans, equal files. Object names bear a digest."""
-
-    def __init__(self, pieces: tuple[Piece, ...], interval: Interval, exact: bool) -> None:
-        self.pieces, self.interval, self.exact = pieces, interval, exact
-        self._key = (tuple(piece.name for piece in pieces), interval, exact)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Plan) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-
-@lru_cache(maxsize=8)
-def _built(plan: _Plan) -> Clip:
-    """A player asks for one clip many times; an hour takes some 20 ms to lay out. The door is asked anew
-    each time, so nothing stays open through the cache.
-    """
-    return Clip(build(plan.pieces, plan.interval, exact=plan.exact), plan.pieces)
-
-
 class _Journal:
     """The viewing of one answer: opened before the first byte, told of what was sent."""
 
@@ -189,7 +122,9 @@ class _Journal:
 
 
 class _ClipResponse(Response):
-    """Streams `[start, end)` of a clip. What was sent is recorded also when the reader goes away."""
+    """Streams `[start, end)` of a clip: while one piece is sent, the next is read and opened by another
+    thread. What was sent is recorded also when the reader goes away.
+    """
 
     def __init__(
         self,
@@ -206,28 +141,39 @@ class _ClipResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
-        async with anyio.create_task_group() as group:
+        try:
+            async with anyio.create_task_group() as group:
 
-            async def leave_with_the_reader() -> None:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+                async def leave_with_the_reader() -> None:
+                    while (await receive())["type"] != "http.disconnect":
+                        pass
+                    group.cancel_scope.cancel()
+
+                ahead, pieces = anyio.create_memory_object_stream[bytes](_PIECES_AHEAD)
+                group.start_soon(leave_with_the_reader)
+                group.start_soon(self._read, ahead)
+                await self._send(pieces, send)
                 group.cancel_scope.cancel()
+        finally:
+            # The reading thread has ended by now.
+            with anyio.CancelScope(shield=True):
+                await run_in_threadpool(self._finish)
 
-            group.start_soon(leave_with_the_reader)
-            try:
-                await self._stream(send)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await run_in_threadpool(self._finish)
-            group.cancel_scope.cancel()
+    async def _read(self, ahead: MemoryObjectSendStream[bytes]) -> None:
+        async with ahead:
+            while (
+                data := await anyio.to_thread.run_sync(_next, self._pieces, limiter=_readers())
+            ) is not None:
+                await ahead.send(data)
 
-    async def _stream(self, send: Send) -> None:
+    async def _send(self, pieces: MemoryObjectReceiveStream[bytes], send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while (data := await run_in_threadpool(_next, self._pieces)) is not None:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-            self._sent += len(data)
-            if self._journal.is_due():
-                await run_in_threadpool(self._tell)
+        async with pieces:
+            async for data in pieces:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                self._sent += len(data)
+                if self._journal.is_due():
+                    await run_in_threadpool(self._tell)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _tell(self) -> None:
@@ -243,3 +189,17 @@ class _ClipResponse(Response):
 
 def _next(pieces: Iterator[bytes]) -> bytes | None:
     return next(pieces, None)
+
+
+def _readers() -> anyio.CapacityLimiter:
+    """Threads of their own for footage: viewers on a slow disk must not take those of pages and of ingest."""
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_READERS)
+        _limiter.set(limiter)
+        return limiter
+
+
+# One for each event loop.
+_limiter: RunVar[anyio.CapacityLimiter] = RunVar("_limiter")

@@ -139,13 +139,7 @@ def left_out_rightly(
     before, after = (segment.wall_us(at) for at in support(made, exact=exact))
     if before < interval.start_us or after > interval.end_us or segment.wall_us(made.start_s) < clip.start_us:
         return True
-    # The next run takes over; its first instant may be rounded to a microsecond.
-    others = [
-        p.start_us
-        for p in footage.pieces
-        if p.run != made_run(segment) and p.start_us > segment.piece.start_us
-    ]
-    if any(segment.wall_us(made.start_s + made.duration_s) > other for other in others):
+    if has_given_way(footage, segment, made):
         return True
     if made.kind == "audio":
         return False
@@ -157,6 +151,24 @@ def left_out_rightly(
         for other in segment.samples
         if other.kind == "video"
     )
+
+
+def has_given_way(footage: Footage, segment: MadeSegment, made: Made) -> bool:
+    """The next run takes over; its first instant may be rounded to a microsecond."""
+    others = [
+        other
+        for other in footage.segments
+        if made_run(other) != made_run(segment) and other.piece.start_us > segment.piece.start_us
+    ]
+    start_us, end_us = (segment.wall_us(at) for at in (made.start_s, made.start_s + made.duration_s))
+    taken_over = [other for other in others if end_us > other.piece.start_us]
+    if made.kind == "video" or any(start_us >= other.piece.start_us - 1 for other in taken_over):
+        return bool(taken_over)
+    # Sound that reaches over that instant is left out only where it would be heard together with other sound.
+    sounds_us = [
+        other.wall_us(sound.start_s) for other in others for sound in other.samples if sound.kind == "audio"
+    ]
+    return bool(taken_over) and min(sounds_us, default=end_us) < end_us - 400
 
 
 def leads_a_first_keyframe(footage: Footage, segment: MadeSegment, made: Made, clip: VirtualMp4) -> bool:
