@@ -190,8 +190,8 @@ def _sample_indexes(session: Session, ids: Sequence[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for start in range(0, len(ids), _BATCH):
         wanted = SampleIndex.segment_id.in_(ids[start : start + _BATCH])
-        rows = session.execute(select(SampleIndex.segment_id, SampleIndex.encoded).where(wanted))
-        found |= dict(rows.tuples().all())
+        for row in session.execute(select(SampleIndex.segment_id, SampleIndex.encoded).where(wanted)):
+            found[row.segment_id] = row.encoded
     return found
 
 

@@ -86,6 +86,7 @@ def _headers(file: VirtualMp4, opening: Opening, zone: str, *, download: bool) -
         "Protokol-Start": format_instant(file.start_us, zone),
         "Protokol-End": format_instant(file.end_us, zone),
         "Protokol-Coding": file.coding,
+        "Protokol-Gaps": str(len(file.gaps)),
         # The browser may keep it while it plays and must ask again each time: retention may have passed.
         "Cache-Control": "private, no-cache",
     }

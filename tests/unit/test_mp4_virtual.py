@@ -137,7 +137,7 @@ def parts_of(pieces: list[Piece], interval: Interval) -> tuple[Interval, ...]:
 def test_too_long_a_clip_divides_into_parts_that_hold_every_picture() -> None:
     asked = Interval(WALL, WALL + 7 * 3_600_000_000)
     pieces = hours(8)
-    with pytest.raises(ClipTooLongError, match="7.0 h"):
+    with pytest.raises(ClipTooLongError, match=r"7\.0 h"):
         build(pieces, asked, exact=False)
     parts = parts_of(pieces, asked)
     assert len(parts) == 3
@@ -221,7 +221,7 @@ def test_a_change_of_runs_loses_no_sound_that_the_files_hold(early_us: int) -> N
 
 
 def test_sound_of_two_runs_is_never_heard_twice() -> None:
-    """The second run's own sound begins inside the packet that the first run ends with: that one gives way."""
+    """Where the second run's sound begins inside the packet that the first ends with, that one gives way."""
     footage = Footage([plain(seconds=5.0), plain("b", "r2", WALL + 4_990_000, media_s=7.0)], 48_000)
     clip = build(footage.pieces, Interval(WALL, WALL + 9_000_000), exact=False)
     ends = [
