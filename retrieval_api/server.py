@@ -123,8 +123,8 @@ def _end_at_once() -> None:
 
 
 def _keep_little_memory() -> None:
-    """In glibc threads get heaps of their own, which keep what was freed there: dozens of threads that lay out
-    clips in turn held 800 MB where two heaps hold 320 (30 viewers). Elsewhere there is no such call.
+    """In glibc threads get heaps of their own, which keep what was freed there: dozens of threads that lay
+    out clips in turn held 800 MB where two heaps hold 320 (30 viewers). Elsewhere there is no such call.
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)

@@ -11,6 +11,9 @@ import httpx
 
 from tests.processes import Process, environment, free_port, wait_for
 
+# Seven rooms are fifteen processes; a busy machine takes its time.
+_PATIENCE_S = 240
+
 
 class Demo:
     """`protokol demo` with one room, or those that are named, and what a person would type next to it."""
@@ -26,16 +29,20 @@ class Demo:
                 del start_environment[name]
         arguments = ("--port", str(self.port), "--data", str(self.data), "--rooms", rooms)
         self.process = Process(start_environment, directory / "demo.log", "demo", *arguments)
-        wait_for(lambda: "Three things to try" in self.process.said() or self._died(), 90, "the demo is up")
+        try:
+            wait_for(self._is_up, _PATIENCE_S, "the demo is up")
+        except BaseException:
+            self.process.terminate(30)
+            raise
         self.env = dict(start_environment)
         for line in (self.data / "demo.env").read_text("utf-8").splitlines():
             name, _, value = line.partition("=")
             self.env[name] = shlex.split(value)[0]
         self.logins = json.loads((self.data / "logins.json").read_text("utf-8"))
 
-    def _died(self) -> bool:
+    def _is_up(self) -> bool:
         assert self.process.popen.poll() is None, self.process.said()
-        return False
+        return "Three things to try" in self.process.said()
 
     def staff(self, name: str) -> httpx.Client:
         """Logged in once; closed with the demo."""
