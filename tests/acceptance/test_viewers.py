@@ -13,7 +13,7 @@ import av
 import httpx
 import pytest
 
-from recorder.instants import US_PER_SECOND, format_instant, now_us
+from recorder.instants import US_PER_SECOND, format_instant, now_us, parse_instant
 from tests.demo import Demo
 from tests.processes import protokol, protokol_json, wait_for
 
@@ -25,9 +25,14 @@ PART_BYTES, PART_S = 256 * 1024, 0.5
 STEP_S, MOST_S = 0.04, 0.06
 
 
-def found(demo: Demo, room: str, start_us: int, end_us: int) -> Any:
-    span = ("--from", format_instant(start_us), "--to", format_instant(end_us))
-    return protokol_json(demo.env, "archive", "search", "--room", room, *span)
+def segments(auditor: httpx.Client, room: str, start_us: int, end_us: int) -> list[dict[str, Any]]:
+    """What the archive has of that time, with `start_us`, `end_us`."""
+    asked = {"room": room, "from": format_instant(start_us), "to": format_instant(end_us)}
+    found: list[dict[str, Any]] = auditor.get("/api/v1/segments", params=asked).json()["segments"]
+    return [
+        {**each, "start_us": parse_instant(each["from"]), "end_us": parse_instant(each["to"])}
+        for each in found
+    ]
 
 
 def clip_path(room: str, start_us: int, end_us: int) -> str:
@@ -67,19 +72,16 @@ class Viewer(threading.Thread):
 def test_thirty_viewers_cost_no_recording(tmp_path: Path) -> None:
     demo = Demo(tmp_path, ",".join(ROOMS))
     try:
-        first_us = now_us()
+        auditor = demo.staff("auditor")
+        auditor.timeout = httpx.Timeout(60)
+        first_us = now_us() - 300 * US_PER_SECOND
 
         def recorded() -> dict[str, tuple[int, int]]:
-            spans = {}
-            for room in ROOMS:
-                segments = found(demo, room, first_us - 60 * US_PER_SECOND, now_us())["segments"]
-                if segments:
-                    spans[room] = (segments[-1]["start_us"], segments[-1]["end_us"])
+            last = {room: segments(auditor, room, first_us, now_us())[-1:] for room in ROOMS}
+            spans = {room: (each["start_us"], each["end_us"]) for room, some in last.items() for each in some}
             return spans if len(spans) == len(ROOMS) else {}
 
         spans = wait_for(recorded, 240, "each room has a segment")
-        auditor = demo.staff("auditor")
-        auditor.timeout = httpx.Timeout(60)
         start_us = now_us()
         until = time.monotonic() + WATCHED_S
         watched = [ROOMS[number % len(ROOMS)] for number in range(VIEWERS)]
@@ -101,16 +103,15 @@ def test_thirty_viewers_cost_no_recording(tmp_path: Path) -> None:
         assert min(viewer.parts for viewer in viewers) > 10
 
         def arrived(room: str) -> bool:
-            segments = found(demo, room, start_us, now_us())["segments"]
-            return bool(segments) and segments[-1]["end_us"] > end_us
+            return any(each["end_us"] > end_us for each in segments(auditor, room, start_us, now_us()))
 
         for room in ROOMS:
             wait_for(lambda room=room: arrived(room), 180, f"the minute of room {room} is in the archive")
-            facts = found(demo, room, start_us, end_us)
-            assert facts["gaps"] == []
-            segments = facts["segments"]
-            assert segments[0]["start_us"] <= start_us
-            assert len({segment["run"] for segment in segments}) == 1, "nothing began anew"
+            span = ("--from", format_instant(start_us), "--to", format_instant(end_us))
+            assert protokol_json(demo.env, "archive", "search", "--room", room, *span)["gaps"] == []
+            found = segments(auditor, room, start_us, end_us)
+            assert found[0]["start_us"] <= start_us
+            assert len({segment["run"] for segment in found}) == 1, "nothing began anew"
             clip = tmp_path / f"{room}.mp4"
             clip.write_bytes(auditor.get(clip_path(room, start_us, end_us)).content)
             shown = times_of(clip)
