@@ -21,8 +21,8 @@ ROOMS = ("108", "116", "202", "228-a", "230", "330", "512")
 VIEWERS, WATCHED_S = 30, 60
 # What a player fetches at a time, and how long it plays that: some 4 Mbit/s each.
 PART_BYTES, PART_S = 256 * 1024, 0.5
-# Cameras run at 25 pictures a second; a dropped fragment is five of them.
-STEP_S, MOST_S = 0.04, 0.06
+# At 25 pictures a second, which a busy machine may hand over unevenly; a dropped fragment is five.
+STEP_S, MOST_S = 0.04, 0.12
 
 
 def segments(auditor: httpx.Client, room: str, start_us: int, end_us: int) -> list[dict[str, Any]]:
@@ -116,6 +116,8 @@ def test_thirty_viewers_cost_no_recording(tmp_path: Path) -> None:
             clip.write_bytes(auditor.get(clip_path(room, start_us, end_us)).content)
             shown = times_of(clip)
             assert len(shown) > (WATCHED_S - 5) / STEP_S
+            # One picture fewer would be a step that nobody filled.
+            assert abs((shown[-1] - shown[0]) / STEP_S - (len(shown) - 1)) < 0.9
             assert max(after - before for before, after in pairwise(shown)) < MOST_S
         protokol(demo.env, "archive", "check", "--deep")
     finally:
