@@ -61,6 +61,7 @@ bench: setup ## side by side against peers; prints ratios
 	$(BIN)/python -m bench faults --json
 	$(BIN)/python -m bench ingest --json
 	$(BIN)/python -m bench seal --json
+	$(BIN)/python -m bench clip --json
 # Longer, by themselves: kill (5 minutes), powercut (5, as root), cameras (3), partition (8, and 8 GB of disk),
 # index (10, and 5 GB), purge (15, and 8 GB); `--rows 1000000` makes a tenth of the last two.
 

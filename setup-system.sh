@@ -16,6 +16,7 @@
 #   iproute2                  cameras are looked for in a network of the test's own
 #   strace                    the tests see the order of calls to the disk, and let them fail
 #   e2fsprogs mount           a disk of the tests' own loses its power
+#   nginx-light               the peer of `bench clip`
 set -euo pipefail
 
 PACKAGES=(
@@ -23,7 +24,7 @@ PACKAGES=(
   gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
   ffmpeg chromium firefox-esr vlc-bin vlc-plugin-base mediainfo fonts-dejavu-core poppler-utils libatomic1
-  systemd iproute2 postgresql strace e2fsprogs mount
+  systemd iproute2 postgresql strace e2fsprogs mount nginx-light
 )
 # A Node.js of another origin is as good; Debian's npm would clash with it.
 command -v node >/dev/null && command -v npm >/dev/null || PACKAGES+=(nodejs npm)
@@ -56,3 +57,7 @@ if [[ " ${missing[*]} " == *" postgresql "* ]]; then
 fi
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+# The bench starts one of its own; nobody asked for one on port 80.
+if [[ " ${missing[*]} " == *" nginx-light "* && -d /run/systemd/system ]]; then
+  "${as_root[@]}" systemctl disable --now nginx.service
+fi

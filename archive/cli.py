@@ -21,11 +21,11 @@ from archive import search as searching
 from archive.database import Database
 from archive.key_database import KeyDatabase
 from archive.models import Hold, Quarantine, RoomDay, Segment
-from archive.mp4.virtual import build
+from archive.mp4.virtual import ClipTooLongError, CodecChangeError, build
 from archive.streaming import read_slices
 from archive.system import Archive
 from recorder.errors import BadInstantError, ConfigurationError, ProtokolError
-from recorder.instants import format_instant, local_midnight_us, now_us
+from recorder.instants import format_exactly, format_instant, local_midnight_us, now_us
 from recorder.intervals import Interval
 from recorder.settings import load_settings
 
@@ -150,11 +150,15 @@ def export(room: str, from_text: str, to_text: str, ground: str, output: Path) -
     interval, why = parse_interval(from_text, to_text), door.Ground.parse(ground)
     with archive.database.reading() as session:
         room_id = searching.room_id(session, archive.configurations, room)
-        pieces = door.resolve(
-            session, archive.configurations, archive.store, room_id, interval, why, now_us()
-        )
         zone = archive.timezone(session)
-    clip = build(pieces, interval, exact=False)
+        asked = (room_id, interval, why, now_us())
+        try:
+            pieces = door.resolve(session, archive.configurations, archive.store, *asked)
+            clip = build(pieces, interval, exact=False)
+        except (ClipTooLongError, CodecChangeError) as error:
+            rows = door.permitted(session, archive.configurations, *asked, any_length=True)
+            parts = door.divided(session, archive.store, rows, interval)
+            raise ProtokolError(f"{error}:{_listed(parts, zone)}") from error
     applied = Interval(clip.start_us, clip.end_us)
     viewing_id = viewing.open_viewing(archive, actor(), room_id, interval, why, now_us())
     _write(output, read_slices(archive.store, clip.slices(0, clip.size)))
@@ -164,6 +168,15 @@ def export(room: str, from_text: str, to_text: str, ground: str, output: Path) -
         f"{format_instant(applied.end_us, zone)}",
         err=True,
     )
+
+
+def _listed(parts: door.Parts, zone: str) -> str:
+    """The clips that can be had, each as the command takes it."""
+    lines = [
+        f"\n  --from {format_exactly(each.start_us, zone)} --to {format_exactly(each.end_us, zone)}"
+        for each in parts.clips
+    ]
+    return "".join(lines) + ("\n  …" if parts.more_from_us is not None else "")
 
 
 def _write(output: Path, pieces: Iterable[bytes]) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from archive import room_days, search
 from archive.configuration import Configurations
 from archive.models import Certificate, Hold, Request, RoomDay, SampleIndex
+from archive.mp4.parts import Coding, Stretch, divide
 from archive.mp4.stored import index_of
 from archive.mp4.virtual import Piece, check_length
 from archive.sealed import SealedStore
@@ -31,6 +32,10 @@ GroundKind = Literal["request", "hold", "fault_check", "audit"]
 _GROUND = re.compile(r"(request|hold|fault_check|audit)(?::([A-Za-z0-9-]{1,32}))?")
 
 
+# Well below the number of parameters that either database takes in one statement.
+_BATCH = 400
+# A day and more of segments of a minute; sample indexes in memory at once.
+_MOST_DIVIDED, _AT_ONCE = 1500, 50
 # Beyond what either database can keep, and hence no hold's.
 _MAX_HOLD_ID = 2**63 - 1
 
@@ -76,6 +81,14 @@ class NoFootageError(ProtokolError):
         self.details = details
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`clips` that can be had one by one; `more_from_us`: where the rest begins, which was not looked at."""
+
+    clips: tuple[Interval, ...]
+    more_from_us: int | None
+
+
 def resolve(
     session: Session,
     configurations: Configurations,
@@ -88,23 +101,76 @@ def resolve(
 ) -> list[Piece]:
     """The stored segments that overlap the interval and may be opened on this ground, in order.
 
-    `room` is an id; `source` defaults to the room's first camera. Past the due midnight a segment
-    opens only for the purpose of a hold that covers it. Raises NoFootageError, GroundError,
-    ClipTooLongError, UnknownRoomError, StoreError for a sample index that cannot be opened.
+    Raises what `permitted` does, and StoreError for a sample index that cannot be opened.
     """
-    found = search.segments(session, room, interval, _source_of(session, configurations, room, source))
-    rows, refused_day = _openable(session, configurations, found, ground, now_us)
-    if rows:
-        check_length(Interval(rows[0].start_us, max(row.end_us for row in rows)), interval)
+    rows = permitted(session, configurations, room, interval, ground, now_us, source)
+    pieces = load(session, store, rows)
+    if not pieces:
+        raise _explain(session, configurations, room, interval, None, now_us)
+    return pieces
+
+
+def load(session: Session, store: SealedStore, rows: Sequence[search.StoredSegment]) -> list[Piece]:
+    """What `permitted` let through, with sample indexes; without those that a purge has taken meanwhile.
+
+    Raises StoreError for a sample index that cannot be opened.
+    """
     indexes = indexes_of(session, store, rows)
-    pieces = [
+    # A segment whose index is lost can be shown by nobody until `reindex`.
+    return [
         Piece(row.object_name, index_of(indexes[row.id]), row.start_us, row.end_us, row.run)
         for row in rows
         if row.id in indexes
     ]
-    if not pieces:
+
+
+def divided(
+    session: Session, store: SealedStore, rows: Sequence[search.StoredSegment], interval: Interval
+) -> Parts:
+    """The clips that `interval` divides into, where these segments are what may be opened of it.
+
+    Of very many segments only the first are looked at. Raises StoreError for a sample index that cannot be
+    opened.
+    """
+    stretches = []
+    for start in range(0, min(len(rows), _MOST_DIVIDED), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        indexes = indexes_of(session, store, some)
+        stretches += [
+            Stretch(row.start_us, row.end_us, Coding.of(index_of(indexes[row.id])))
+            for row in some
+            if row.id in indexes
+        ]
+    if len(rows) <= _MOST_DIVIDED:
+        return Parts(divide(stretches, interval), None)
+    until_us = rows[_MOST_DIVIDED].start_us
+    return Parts(divide(stretches, Interval(interval.start_us, until_us)), until_us)
+
+
+def permitted(
+    session: Session,
+    configurations: Configurations,
+    room: str,
+    interval: Interval,
+    ground: Ground,
+    now_us: int,
+    source: str | None = None,
+    *,
+    any_length: bool = False,
+) -> list[search.StoredSegment]:
+    """The decision alone: which stored segments that overlap the interval may be opened on this ground.
+
+    `room` is an id; `source` defaults to the room's first camera. Past the due midnight a segment
+    opens only for the purpose of a hold that covers it. One at least. Raises NoFootageError, GroundError,
+    UnknownRoomError, and ClipTooLongError unless it may be `any_length`.
+    """
+    found = search.segments(session, room, interval, _source_of(session, configurations, room, source))
+    rows, refused_day = _openable(session, configurations, found, ground, now_us)
+    if not rows:
         raise _explain(session, configurations, room, interval, refused_day, now_us)
-    return pieces
+    if not any_length:
+        check_length(Interval(rows[0].start_us, max(row.end_us for row in rows)), interval)
+    return rows
 
 
 def of_day(
@@ -152,10 +218,15 @@ def indexes_of(
     Raises StoreError.
     """
     names = {row.id: row.object_name for row in rows}
-    found = session.execute(
-        select(SampleIndex.segment_id, SampleIndex.encoded).where(SampleIndex.segment_id.in_(names))
-    )
-    return {segment_id: store.index(names[segment_id], encoded) for segment_id, encoded in found}
+    ids = list(names)
+    indexes: dict[str, bytes] = {}
+    for start in range(0, len(ids), _BATCH):
+        wanted = SampleIndex.segment_id.in_(ids[start : start + _BATCH])
+        for segment_id, encoded in session.execute(
+            select(SampleIndex.segment_id, SampleIndex.encoded).where(wanted)
+        ):
+            indexes[segment_id] = store.index(names[segment_id], encoded)
+    return indexes
 
 
 def _source_of(session: Session, configurations: Configurations, room: str, source: str | None) -> str | None:

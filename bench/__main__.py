@@ -12,6 +12,7 @@ import click
 _BENCHMARKS = {
     "cameras": "bench.cameras",
     "capture": "bench.capture",
+    "clip": "bench.clip",
     "day": "bench.day",
     "demo": "bench.demo",
     "faults": "bench.faults",

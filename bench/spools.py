@@ -31,13 +31,15 @@ def make_media(path: Path, seconds: float, size_mb: float) -> bytes:
 
 
 class Filler:
-    """Appends segments of one run to a chain."""
+    """Appends segments of one run (a new one, unless it is named) to a chain."""
 
-    def __init__(self, chain: Chain, media: bytes, configuration_version: int) -> None:
+    def __init__(
+        self, chain: Chain, media: bytes, configuration_version: int, run: str | None = None
+    ) -> None:
         self._chain = chain
         self._media = media
         self._version = configuration_version
-        self._run = new_id()
+        self._run = run or new_id()
         self._content = FileContent()
         self._content.feed(media)
 

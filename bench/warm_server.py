@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _PATIENCE_S = 60.0
@@ -38,12 +38,17 @@ def environment(data: Path, port: int, **more: str) -> dict[str, str]:
 
 
 class WarmServer:
-    """Started at once; the caller closes it. It logs to `log`."""
+    """Started at once; the caller closes it. It logs to `log`.
 
-    def __init__(self, settings: Mapping[str, str], log: Path) -> None:
+    `serve` replaces the command by a function of the settings' port, found by its name in the other process.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, str], log: Path, serve: Callable[[int], None] | None = None
+    ) -> None:
         self.log = log
         self._url = settings["PROTOKOL_SERVER_URL"]
-        self._process = _forking.Process(target=_serve, args=(dict(settings), str(log)))
+        self._process = _forking.Process(target=_serve, args=(dict(settings), str(log), serve))
         self._process.start()
 
     @property
@@ -79,7 +84,7 @@ class WarmServer:
             return False
 
 
-def _serve(settings: dict[str, str], log: str) -> None:
+def _serve(settings: dict[str, str], log: str, serve: Callable[[int], None] | None) -> None:
     import protokol  # noqa: PLC0415 -- here alone: the caller's process does not need it
 
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -87,5 +92,8 @@ def _serve(settings: dict[str, str], log: str) -> None:
         os.dup2(descriptor, standard)
     os.environ.clear()
     os.environ.update(settings)
+    if serve is not None:
+        serve(int(settings["PROTOKOL_LISTEN_PORT"]))
+        return
     sys.argv = ["protokol", "serve", "--port", settings["PROTOKOL_LISTEN_PORT"]]
     protokol.main()

@@ -65,6 +65,11 @@ def format_instant(instant_us: int, zone: str = "UTC") -> str:
     return text.replace("+00:00", "Z") if zone == "UTC" else text
 
 
+def format_exactly(instant_us: int, zone: str = "UTC") -> str:
+    """RFC 3339 with microseconds: for an address, where a rounded instant would be another one."""
+    return to_datetime(instant_us, zone).isoformat(timespec="microseconds")
+
+
 def local_date(instant_us: int, zone: str) -> date:
     return to_datetime(instant_us, zone).date()
 

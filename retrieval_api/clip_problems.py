@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from archive.door import GroundError, NoFootageError
+from archive.door import GroundError, NoFootageError, Parts
 from archive.mp4.virtual import ClipTooLongError, CodecChangeError, NothingRecordedError
-from recorder.instants import format_instant
+from recorder.instants import format_exactly, format_instant
+from recorder.intervals import Interval
 from retrieval_api.i18n import N_
 from retrieval_api.problems import PageText, Problem, translate
 
@@ -56,6 +58,38 @@ def _no_footage(error: NoFootageError) -> Problem:
     return Problem(404, "no_footage", str(error), page=page, **extensions)
 
 
+def _too_long(error: ClipTooLongError) -> Problem:
+    page = PageText(N_("Задовгий проміжок"), N_("За один раз відкривають не більше трьох годин."))
+    return Problem(422, "clip_too_long", str(error), page=page)
+
+
+def _codec_change(error: CodecChangeError) -> Problem:
+    page = PageText(
+        N_("Посеред проміжку змінилося налаштування камери"),
+        N_("Відкрийте дві частини окремо: до зміни і після неї."),
+    )
+    changes_at = format_exactly(error.at_us)
+    return Problem(422, "codec_change", str(error), page=page, changes_at=changes_at)
+
+
+def with_parts(
+    error: ClipTooLongError | CodecChangeError, parts: Parts, address: Callable[[Interval], str], zone: str
+) -> Problem:
+    """The problem with the list of clips that can be had; `address` is the URL of one."""
+    problem = _too_long(error) if isinstance(error, ClipTooLongError) else _codec_change(error)
+    problem.extensions["clips"] = [
+        {
+            "from": format_exactly(each.start_us, zone),
+            "to": format_exactly(each.end_us, zone),
+            "url": address(each),
+        }
+        for each in parts.clips
+    ]
+    if parts.more_from_us is not None:
+        problem.extensions["more_from"] = format_exactly(parts.more_from_us, zone)
+    return problem
+
+
 def install() -> None:
     """Tells the application how the errors of the clip engine and of the door are answered."""
     translate(NoFootageError, _no_footage)
@@ -63,29 +97,8 @@ def install() -> None:
         NothingRecordedError,
         lambda error: Problem(404, "no_footage", str(error), page=_NO_FOOTAGE["nothing"], reason="nothing"),
     )
-    translate(
-        ClipTooLongError,
-        lambda error: Problem(
-            422,
-            "clip_too_long",
-            str(error),
-            page=PageText(N_("Задовгий проміжок"), N_("За один раз відкривають не більше трьох годин.")),
-            split=[format_instant(instant) for instant in error.split_us],
-        ),
-    )
-    translate(
-        CodecChangeError,
-        lambda error: Problem(
-            422,
-            "codec_change",
-            str(error),
-            page=PageText(
-                N_("Посеред проміжку змінилося налаштування камери"),
-                N_("Відкрийте дві частини окремо: до зміни і після неї."),
-            ),
-            split=[format_instant(error.at_us)],
-        ),
-    )
+    translate(ClipTooLongError, _too_long)
+    translate(CodecChangeError, _codec_change)
     translate(
         GroundError,
         lambda error: Problem(

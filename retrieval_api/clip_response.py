@@ -6,75 +6,24 @@ before the first byte; what was in fact sent is added to it while it goes and wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from fastapi import Request
 from fastapi.responses import Response
 
-from archive import door, viewing
-from archive.door import Ground
-from archive.mp4.virtual import Piece, Stored, VirtualMp4, build
+from archive import viewing
+from archive.mp4.virtual import VirtualMp4
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, format_instant, to_datetime
-from recorder.intervals import Interval
 from retrieval_api import sliced_response
+from retrieval_api.clip_plan import Clip, Opening, find
 from retrieval_api.pages import now_of
+
+__all__ = ["Clip", "Opening", "answer", "file_name", "find"]
 
 # What was sent is written down this often while it goes; a viewing is idle after five minutes.
 _RECORD_EVERY_US = 20 * US_PER_SECOND
 _REOPEN_AFTER_US = US_PER_MINUTE
-
-
-@dataclass(frozen=True)
-class Opening:
-    """Who opens which interval of which room (an id), on what ground.
-
-    `exact` is for what leaves the house: not a byte of media from outside the interval.
-    """
-
-    actor: str
-    room_id: str
-    interval: Interval
-    ground: Ground
-    exact: bool = False
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What an opening gets: the virtual file and the segments it is made of."""
-
-    file: VirtualMp4
-    pieces: tuple[Piece, ...]
-
-    def shown(self, start: int, end: int) -> Interval | None:
-        """The wall time that bytes `[start, end)` can hold, by whole segments; None for the head alone."""
-        names = {part.name for part in self.file.slices(start, end) if isinstance(part, Stored)}
-        touched = [piece for piece in self.pieces if piece.name in names]
-        if not touched:
-            return None
-        first = max(min(piece.start_us for piece in touched), self.file.start_us)
-        last = min(max(piece.end_us for piece in touched), self.file.end_us)
-        return Interval(first, last) if first < last else None
-
-
-def find(archive: Archive, opening: Opening, now_us: int, source: str | None = None) -> Clip:
-    """Nothing is opened by it yet. Raises NoFootageError, GroundError, NothingRecordedError,
-    ClipTooLongError, CodecChangeError, each of which has its problem.
-    """
-    with archive.database.reading() as session:
-        pieces = door.resolve(
-            session,
-            archive.configurations,
-            archive.store,
-            opening.room_id,
-            opening.interval,
-            opening.ground,
-            now_us,
-            source,
-        )
-    return _built(_Plan(tuple(pieces), opening.interval, opening.exact))
 
 
 def answer(
@@ -107,31 +56,10 @@ def _headers(file: VirtualMp4, opening: Opening, zone: str, *, download: bool) -
         "Protokol-Start": format_instant(file.start_us, zone),
         "Protokol-End": format_instant(file.end_us, zone),
         "Protokol-Coding": file.coding,
+        "Protokol-Gaps": str(len(file.gaps)),
         # The browser may keep it while it plays and must ask again each time: retention may have passed.
         "Cache-Control": "private, no-cache",
     }
-
-
-class _Plan:
-    """What decides the bytes of a clip: equal plans, equal files. Object names bear a digest."""
-
-    def __init__(self, pieces: tuple[Piece, ...], interval: Interval, exact: bool) -> None:
-        self.pieces, self.interval, self.exact = pieces, interval, exact
-        self._key = (tuple(piece.name for piece in pieces), interval, exact)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Plan) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-
-@lru_cache(maxsize=8)
-def _built(plan: _Plan) -> Clip:
-    """A player asks for one clip many times; an hour takes some 20 ms to lay out. The door is asked anew
-    each time, so nothing stays open through the cache.
-    """
-    return Clip(build(plan.pieces, plan.interval, exact=plan.exact), plan.pieces)
 
 
 class _Journal:

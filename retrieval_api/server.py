@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -27,6 +28,8 @@ from retrieval_api.app import create_app
 
 _log = get_logger()
 _GRACE_SECONDS = 10
+# malloc.h
+_M_ARENA_MAX, _HEAPS = -8, 2
 _ROUND_SECONDS = 30
 _FORGET_SESSIONS_EVERY_US = 60 * US_PER_MINUTE
 
@@ -135,12 +138,21 @@ def _end_at_once() -> None:
     os._exit(2)
 
 
+def _keep_little_memory() -> None:
+    """In glibc threads get heaps of their own, which keep what was freed there: dozens of threads that lay
+    out clips in turn held 800 MB where two heaps hold 320 (30 viewers). Elsewhere there is no such call.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
+
+
 def run(archive: Archive, sock: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way within ten seconds.
 
     Raises DatabaseError when what the database tells cannot be made durable.
     """
     app = create_app(archive)
+    _keep_little_memory()
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import anyio
+import anyio.to_thread
+from anyio.lowlevel import RunVar
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +21,9 @@ from retrieval_api import ranges
 from retrieval_api.problems import Problem
 
 MEDIA_TYPE = "video/mp4"
+# Of each answer; more only fills memory, since a reader is slower than a disk, or as fast for long.
+_PIECES_AHEAD = 1
+_READERS = 8
 
 
 class Journal(Protocol):
@@ -55,7 +61,9 @@ def answer(
 
 
 class _SlicedResponse(Response):
-    """Streams `[start, end)` of a file. What was sent is recorded also when the reader goes away."""
+    """Streams `[start, end)` of a file: while one piece is sent, the next is read and opened by another
+    thread. What was sent is recorded also when the reader goes away.
+    """
 
     def __init__(
         self,
@@ -72,28 +80,40 @@ class _SlicedResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
-        async with anyio.create_task_group() as group:
+        try:
+            async with anyio.create_task_group() as group:
 
-            async def leave_with_the_reader() -> None:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+                async def leave_with_the_reader() -> None:
+                    while (await receive())["type"] != "http.disconnect":
+                        pass
+                    group.cancel_scope.cancel()
+
+                ahead, pieces = anyio.create_memory_object_stream[bytes](_PIECES_AHEAD)
+                group.start_soon(leave_with_the_reader)
+                group.start_soon(self._read, ahead)
+                await self._send(pieces, send)
                 group.cancel_scope.cancel()
+        finally:
+            # The reading thread has ended by now.
+            with anyio.CancelScope(shield=True):
+                await run_in_threadpool(self._finish)
 
-            group.start_soon(leave_with_the_reader)
-            try:
-                await self._stream(send)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await run_in_threadpool(self._finish)
-            group.cancel_scope.cancel()
+    async def _read(self, ahead: MemoryObjectSendStream[bytes]) -> None:
+        async with ahead:
+            while (
+                data := await anyio.to_thread.run_sync(_next, self._pieces, limiter=_readers())
+            ) is not None:
+                await ahead.send(data)
 
-    async def _stream(self, send: Send) -> None:
+    async def _send(self, pieces: MemoryObjectReceiveStream[bytes], send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while (data := await run_in_threadpool(_next, self._pieces)) is not None:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-            self._sent += len(data)
-            if self._journal.is_due():
-                await run_in_threadpool(self._tell)
+        async with pieces:
+            async for data in pieces:
+                # Before it is sent: of a piece that a leaving reader got in part, too much is told, not nothing.
+                self._sent += len(data)
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                if self._journal.is_due():
+                    await run_in_threadpool(self._tell)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _tell(self) -> None:
@@ -109,3 +129,17 @@ class _SlicedResponse(Response):
 
 def _next(pieces: Iterator[bytes]) -> bytes | None:
     return next(pieces, None)
+
+
+def _readers() -> anyio.CapacityLimiter:
+    """Threads of their own for footage: viewers on a slow disk must not take those of pages and of ingest."""
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_READERS)
+        _limiter.set(limiter)
+        return limiter
+
+
+# One for each event loop.
+_limiter: RunVar[anyio.CapacityLimiter] = RunVar("_limiter")

@@ -251,15 +251,20 @@ class Footage:
         match = re.fullmatch(rb"<([^|]+)\|(\w+)\|(\d+)>\.*", data)
         assert match, data
         name, kind, number = match[1].decode(), match[2].decode(), int(match[3])
-        segment = next(each for each in self.segments if each.piece.name == name)
+        segment = next(each for each in self.segments if each.samples[0].piece == name)
         made = next(each for each in segment.samples if (each.kind, each.number) == (kind, number))
         assert made.data == data
         return segment, made
 
 
 def samples_of(footage: Footage, clip: VirtualMp4) -> list[tuple[MadeSegment, Made, Sample]]:
+    return samples_in(footage, footage.content(clip))
+
+
+def samples_in(footage: Footage, content: bytes) -> list[tuple[MadeSegment, Made, Sample]]:
+    """The samples of a clip's bytes, without made silence; one that is not of this footage fails."""
     found = []
-    for track in parse_clip(footage.content(clip)):
+    for track in parse_clip(content):
         for sample in track.samples:
             known = footage.find(sample.data)
             if known is not None:

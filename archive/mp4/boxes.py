@@ -7,7 +7,7 @@ ends, allocates no more than it was given, and raises nothing but Mp4Error.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from recorder.errors import ProtokolError
@@ -119,6 +119,12 @@ class Fields:
 def box(kind: bytes, *parts: bytes) -> bytes:
     """A box of `parts`; below 4 GiB, which everything but `mdat` always is."""
     return struct.pack(">I4s", 8 + sum(map(len, parts)), kind) + b"".join(parts)
+
+
+def box_parts(kind: bytes, parts: Iterable[bytes]) -> list[bytes]:
+    """As `box`, not joined: a megabyte of tables lies four boxes deep, and would be copied in each."""
+    inner = list(parts)
+    return [struct.pack(">I4s", 8 + sum(map(len, inner)), kind), *inner]
 
 
 def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from archive.mp4.boxes import box, full_box
+from archive.mp4.boxes import box, box_parts, full_box
 from archive.mp4.index import Flags, Ints, TrackIndex
 
 # iso6 for signed composition offsets; the others because old players look for them.
@@ -51,17 +51,18 @@ def build(tracks: Sequence[TrackTables], chunk_at: Sequence[Ints], mdat_bytes: i
     tables = [_sample_tables(each) for each in tracks]
     mvhd = _mvhd(made_at, timescale, max(durations), len(tracks) + 1)
 
-    def moov(base: int) -> bytes:
-        traks = (
-            _trak(number + 1, each, tables[number], chunk_at[number] + base, durations[number], made_at)
-            for number, each in enumerate(tracks)
-        )
-        return box(b"moov", mvhd, *traks)
-
-    # Offsets have a fixed width: the first pass tells the length, the second the truth.
-    base = len(FTYP) + len(moov(0)) + _MDAT_HEADER_BYTES
+    traks = [
+        _trak(number + 1, each, tables[number], len(chunk_at[number]), durations[number], made_at)
+        for number, each in enumerate(tracks)
+    ]
+    moov_bytes = 8 + len(mvhd) + sum(len(part) for trak in traks for part in trak)
+    # Only now is it known where the payload begins.
+    base = len(FTYP) + moov_bytes + _MDAT_HEADER_BYTES
+    for trak, offsets in zip(traks, chunk_at, strict=True):
+        trak[-1] = (offsets + base).astype(">u8").tobytes()
+    moov = box_parts(b"moov", [mvhd, *(part for trak in traks for part in trak)])
     mdat = struct.pack(">I4sQ", 1, b"mdat", _MDAT_HEADER_BYTES + mdat_bytes)
-    return FTYP + moov(base) + mdat
+    return b"".join((FTYP, *moov, mdat))
 
 
 def build_fragmented(tracks: Sequence[TrackIndex]) -> bytes:
@@ -72,7 +73,7 @@ def build_fragmented(tracks: Sequence[TrackIndex]) -> bytes:
     traks, defaults = [], []
     for number, track in enumerate(tracks, 1):
         tables = TrackTables(track, none, None, None, none, none)
-        traks.append(_trak(number, tables, track.stsd + empty, none, 0, 0))
+        traks += _trak(number, tables, [track.stsd, empty], 0, 0, 0)
         defaults.append(full_box(b"trex", 0, 0, struct.pack(">IIIII", number, 1, 0, 0, 0)))
     mvhd = _mvhd(0, tracks[0].timescale, 0, len(tracks) + 1)
     return FTYP + box(b"moov", mvhd, *traks, box(b"mvex", *defaults))
@@ -87,8 +88,9 @@ def _mvhd(made_at: int, timescale: int, duration: int, next_track: int) -> bytes
 
 
 def _trak(
-    number: int, made: TrackTables, tables: bytes, chunk_at: Ints, duration: int, made_at: int
-) -> bytes:
+    number: int, made: TrackTables, tables: list[bytes], chunks: int, duration: int, made_at: int
+) -> list[bytes]:
+    """In parts, the last of which are the offsets of so many chunks, still zero."""
     track = made.track
     picture = track.kind == "video"
     tkhd = full_box(
@@ -105,12 +107,13 @@ def _trak(
     hdlr = full_box(b"hdlr", 0, 0, bytes(4), handler, bytes(12), b"Video\0" if picture else b"Sound\0")
     header = full_box(b"vmhd", 0, 1, bytes(8)) if picture else full_box(b"smhd", 0, 0, bytes(4))
     here = box(b"dinf", full_box(b"dref", 0, 0, struct.pack(">I", 1), full_box(b"url ", 0, 1)))
-    co64 = full_box(b"co64", 0, 0, struct.pack(">I", len(chunk_at)), chunk_at.astype(">u8").tobytes())
-    stbl = box(b"stbl", tables, co64)
-    return box(b"trak", tkhd, box(b"mdia", mdhd, hdlr, box(b"minf", header, here, stbl)))
+    co64 = [struct.pack(">I4sII", 16 + 8 * chunks, b"co64", 0, chunks), bytes(8 * chunks)]
+    stbl = box_parts(b"stbl", [*tables, *co64])
+    mdia = box_parts(b"mdia", [mdhd, hdlr, *box_parts(b"minf", [header, here, *stbl])])
+    return box_parts(b"trak", [tkhd, *mdia])
 
 
-def _sample_tables(made: TrackTables) -> bytes:
+def _sample_tables(made: TrackTables) -> list[bytes]:
     """All boxes of `stbl` but the chunk offsets."""
     tables = [made.track.stsd, full_box(b"stts", 0, 0, _runs(made.duration))]
     if made.cts is not None and made.cts.any():
@@ -125,7 +128,7 @@ def _sample_tables(made: TrackTables) -> bytes:
     sizes = made.size.astype(">u4").tobytes()
     tables.append(full_box(b"stsc", 0, 0, struct.pack(">I", len(values)), to_chunk.tobytes()))
     tables.append(full_box(b"stsz", 0, 0, struct.pack(">II", 0, len(made.size)), sizes))
-    return b"".join(tables)
+    return tables
 
 
 def _run_lengths(column: Ints) -> tuple[Ints, Ints]:

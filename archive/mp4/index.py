@@ -28,6 +28,7 @@ MAX_STSD_BYTES = 16 * 1024
 # A frozen picture of three hours still fits the 32-bit duration of a sample.
 MAX_TIMESCALE = 384_000
 _MAX_RAW_BYTES = 2 * (MAX_SAMPLES * 40 + MAX_STSD_BYTES + 64)
+_ZEROS = bytes(8 * MAX_SAMPLES)
 _TRACK = struct.Struct(">cIIIIII")  # kind, timescale, width, height (16.16), stsd bytes, samples, extents
 _FILE = struct.Struct(">QQB")  # size_bytes, media_bytes, tracks
 
@@ -198,5 +199,12 @@ class _Cursor:
 
     def column(self, dtype: str, count: int) -> NDArray[np.generic]:
         width = np.dtype(dtype).itemsize
-        planes = np.frombuffer(self.take(width * count), np.uint8).reshape(width, count)
+        raw = self.take(width * count)
+        # Numbers are small: planes of zeros, nearly always the upper ones, need not be woven in.
+        for narrow in (0, 1, 2, 4):
+            if narrow < width and raw.endswith(_ZEROS[: (width - narrow) * count]):
+                planes = np.frombuffer(raw, np.uint8, narrow * count).reshape(narrow, count)
+                woven = np.ascontiguousarray(planes.T)
+                return (woven.view(f"<u{narrow}") if narrow else np.zeros(count, np.uint8)).reshape(count)
+        planes = np.frombuffer(raw, np.uint8).reshape(width, count)
         return np.ascontiguousarray(planes.T).view(dtype).reshape(count)

@@ -30,6 +30,9 @@ _TOUCH_S = 0.5
 _SNAP_US = 1 * US_PER_SECOND
 _MAX_GROUP_US = 15 * US_PER_SECOND
 _NEVER_US = 2**62
+# Rounding of arrival times to sound ticks makes packets wander by a tick or two. Within so many seconds
+# of one another they are played on as one.
+WANDER_S = 0.0005
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,9 @@ class Samples:
         return len(self.start)
 
     def only(self, which: Ints) -> Samples:
+        """Those of these numbers, each of which is named once, in order."""
+        if len(which) == len(self):
+            return self
         return Samples(*(getattr(self, each.name)[which] for each in fields(self)))
 
 
@@ -168,7 +174,7 @@ def choose_pictures(placed: Sequence[Placed], interval: Interval) -> Samples | N
             inside[too_late[0] :] = False
         step = int(track.duration[-1]) * (each.scale // track.timescale)
         flowing = (each.piece.run, int(decoding[-1]) + step) if whole else None
-        chosen.append(_pick(track, np.flatnonzero(inside), start, end, number))
+        chosen.append(_pick(track, inside, start, end, number))
     return _join(chosen)
 
 
@@ -179,6 +185,9 @@ def choose_sound(
 
     An AAC packet shown at [t, t+n) is coded from the sound of [t-n, t+2n), as its windows overlap those
     of both neighbours. `exact` keeps only packets for which that whole support lies inside.
+
+    At a change of runs a packet that reaches over the first picture of the next run is kept, unless that
+    run's own sound begins inside it: no sound is heard twice, and none is lost that the files hold.
     """
     chosen = []
     for number, each in enumerate(placed):
@@ -189,12 +198,27 @@ def choose_sound(
         length = frame_ticks * (each.scale // track.timescale)
         end = start + length
         inside = start >= each.first_not_before(max(begin_us, interval.start_us))
-        inside &= end <= each.last_not_after(min(interval.end_us, each.cut_us))
+        inside &= end <= each.last_not_after(interval.end_us)
+        reaching = inside & (end > each.last_not_after(min(interval.end_us, each.cut_us)))
+        if reaching.any():
+            inside &= ~reaching
+            if end[np.argmax(reaching)] <= _next_sound(placed, number) + int(WANDER_S * each.scale):
+                inside |= reaching & (start < each.first_not_before(each.cut_us))
         if exact:
             inside &= start - length >= each.first_not_before(interval.start_us)
             inside &= end + length <= each.last_not_after(interval.end_us)
-        chosen.append(_pick(track, np.flatnonzero(inside), start, end, number))
+        chosen.append(_pick(track, inside, start, end, number))
     return _join(chosen)
+
+
+def _next_sound(placed: Sequence[Placed], number: int) -> int:
+    """Where the sound of other runs begins, on the line, after the piece of that number."""
+    first = _NEVER_US
+    for later in placed[number + 1 :]:
+        track = later.piece.index.audio
+        if track is not None and later.piece.run != placed[number].piece.run:
+            first = min(first, int(later.on_line(track)[0]))
+    return first
 
 
 def begin_us(placed: Sequence[Placed], pictures: Samples | None, interval: Interval) -> int:
@@ -233,13 +257,16 @@ def _shown_until(start: Ints, track: TrackIndex, scale: int) -> Ints:
     return end
 
 
-def _pick(track: TrackIndex, which: Ints, start: Ints, end: Ints, number: int) -> Samples:
+def _pick(track: TrackIndex, inside: NDArray[np.bool_], start: Ints, end: Ints, number: int) -> Samples:
+    # Nearly every segment of a clip lies in it whole.
+    which: slice | NDArray[np.intp] = slice(None) if inside.all() else np.flatnonzero(inside)
+    size = track.size[which]
     return Samples(
         start[which],
         end[which],
-        track.size[which].astype(np.int64),
+        size.astype(np.int64),
         track.sync[which],
-        np.full(len(which), number, np.int64),
+        np.full(len(size), number, np.int64),
         track.offset[which],
     )
 

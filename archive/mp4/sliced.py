@@ -41,6 +41,11 @@ class SlicedFile:
     _names: tuple[str, ...] = field(repr=False)
     _silence: bytes = field(repr=False)
 
+    @property
+    def slice_count(self) -> int:
+        """Of the media bytes."""
+        return len(self._layout.part_at)
+
     def slices(self, start: int, end: int) -> Iterator[Slice]:
         """What the bytes `[start, end)` consist of, in order; neighbours in one object are one slice.
 

@@ -14,11 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from archive.mp4.index import Ints
-from archive.mp4.selection import Samples
-
-# Rounding of arrival times to sound ticks makes packets wander by a tick or two. Within so many seconds
-# of one another they are played on as one, and by so many more nothing is shifted: 1 ms in all.
-_WANDER_S = 0.0005
+from archive.mp4.selection import WANDER_S, Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ class _SoundWriter:
 
     def write(self, zero: int) -> Timeline:
         start, axis = self._start, self._timeline
-        off_grid = (start - np.arange(len(start)) * self.length) // max(int(_WANDER_S * self._scale), 1)
+        off_grid = (start - np.arange(len(start)) * self.length) // max(int(WANDER_S * self._scale), 1)
         breaks = np.flatnonzero(np.diff(off_grid)) + 1
         bounds = [0, *breaks.tolist(), len(start)]
         # End of the sound before, on the line: where the next packet belongs.
@@ -136,7 +132,7 @@ class _SoundWriter:
         axis, at = self._timeline, int(self._start[number])
         if axis.shift:
             off = self._cursor * self._rate - (at + axis.shift[-1])
-            if abs(off) <= _WANDER_S * self._scale:
+            if abs(off) <= WANDER_S * self._scale:
                 return
         # How late the sound so far would be, by the line, if this packet followed at once.
         lag = at - zero - self._cursor * self._rate

@@ -19,6 +19,7 @@ from archive.mp4.assembly import Assembly
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.codec import Codec, aac_lc, codec_of, coding_of
 from archive.mp4.index import Kind, TrackIndex
+from archive.mp4.parts import MAX_CLIP_US
 from archive.mp4.selection import (
     Piece,
     begin_us,
@@ -51,9 +52,7 @@ __all__ = [
 ]
 
 # Part of every ETag: a change of how clips are made must change it.
-FORMAT_VERSION = 1
-# Beyond it the head alone weighs 5 MB and more, and players wait for it.
-MAX_CLIP_US = 3 * 3600 * US_PER_SECOND
+FORMAT_VERSION = 2
 
 
 class NothingRecordedError(ProtokolError):
@@ -61,15 +60,13 @@ class NothingRecordedError(ProtokolError):
 
 
 class ClipTooLongError(ProtokolError):
-    """More than 3 h. `split_us`: instants that divide the interval into clips that are short enough."""
-
-    def __init__(self, message: str, split_us: tuple[int, ...]) -> None:
-        super().__init__(message)
-        self.split_us = split_us
+    """More than 3 h; `archive.mp4.parts` divides it."""
 
 
 class CodecChangeError(ProtokolError):
-    """Coding parameters change inside: one decoder cannot play it. Split at `at_us`."""
+    """Coding parameters change inside, first at `at_us`: one decoder cannot play it; `archive.mp4.parts`
+    divides it.
+    """
 
     def __init__(self, message: str, at_us: int) -> None:
         super().__init__(message)
@@ -112,10 +109,7 @@ def build(pieces: Sequence[Piece], interval: Interval, *, exact: bool) -> Virtua
     Gaps freeze the picture and fill the sound with silence, so that the clip keeps the wall clock.
     Raises NothingRecordedError, ClipTooLongError, CodecChangeError; Mp4Error for damaged indexes.
     """
-    used = sorted(
-        (piece for piece in pieces if piece.start_us < interval.end_us and piece.end_us > interval.start_us),
-        key=lambda piece: (piece.start_us, piece.name),
-    )
+    used = _used(pieces, interval)
     if not used:
         raise NothingRecordedError("nothing is recorded in the interval")
     check_length(Interval(used[0].start_us, max(piece.end_us for piece in used)), interval)
@@ -162,6 +156,19 @@ def build(pieces: Sequence[Piece], interval: Interval, *, exact: bool) -> Virtua
     )
 
 
+def _used(pieces: Sequence[Piece], interval: Interval) -> list[Piece]:
+    """Those that overlap the interval, in order; without those that have given way to another run before it
+    begins: how they are coded must not matter.
+    """
+    used = sorted(
+        (piece for piece in pieces if piece.start_us < interval.end_us and piece.end_us > interval.start_us),
+        key=lambda piece: (piece.start_us, piece.name),
+    )
+    early = [piece for piece in used if piece.start_us <= interval.start_us]
+    given_way = {piece.name for piece in early if piece.run != early[-1].run}
+    return [piece for piece in used if piece.name not in given_way]
+
+
 def _etag(top: bytes, media: layout.Layout, used: Sequence[Piece]) -> str:
     """Over all that determines the bytes, given that a stored object never changes under its name."""
     plan = hashlib.sha256(b"%d" % FORMAT_VERSION)
@@ -179,12 +186,11 @@ def check_length(recorded: Interval, interval: Interval) -> None:
     Asked before any index is read, too: those of a month would fill the memory.
     """
     start, end = max(interval.start_us, recorded.start_us), min(interval.end_us, recorded.end_us)
-    if end - start <= MAX_CLIP_US:
-        return
-    count = -(-(end - start) // MAX_CLIP_US)
-    split = tuple(start + (end - start) * number // count for number in range(1, count))
-    named = ", ".join(format_instant(instant) for instant in split)
-    raise ClipTooLongError(f"a clip is at most 3 h long; ask for parts, split at {named}", split)
+    if end - start > MAX_CLIP_US:
+        raise ClipTooLongError(
+            f"a clip is at most 3 h long, and the recording here lasts "
+            f"{(end - start) / US_PER_SECOND / 3600:.1f} h; ask for parts of it"
+        )
 
 
 def _one_codec(used: Sequence[Piece], kind: Kind) -> TrackIndex | None:
@@ -193,6 +199,8 @@ def _one_codec(used: Sequence[Piece], kind: Kind) -> TrackIndex | None:
     for piece in used:
         track = piece.index.video if kind == "video" else piece.index.audio
         if track is None:
+            continue
+        if found is not None and _same_description(track, found[0]):
             continue
         codec = codec_of(track)
         if found is not None and codec != found[1]:
@@ -203,6 +211,16 @@ def _one_codec(used: Sequence[Piece], kind: Kind) -> TrackIndex | None:
             )
         found = found or (track, codec)
     return found[0] if found else None
+
+
+def _same_description(one: TrackIndex, other: TrackIndex) -> bool:
+    """Whether their codecs need not be compared: within a run nothing differs at all."""
+    return (one.stsd, one.timescale, one.width, one.height) == (
+        other.stsd,
+        other.timescale,
+        other.width,
+        other.height,
+    )
 
 
 def _sound_format(used: Sequence[Piece], track: TrackIndex) -> SoundFormat:

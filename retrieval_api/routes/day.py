@@ -11,13 +11,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from archive import asking, marks, search
+from archive.mp4.virtual import ClipTooLongError, CodecChangeError
 from archive.system import Archive
 from recorder.errors import ProtokolError
-from recorder.instants import format_instant
-from recorder.intervals import Interval
+from recorder.instants import US_PER_SECOND, format_instant, to_datetime
 from recorder.rooms import RoomConfiguration
 from recorder.working_hours import windows
-from retrieval_api import clip_response, day_view, grounds, pages, wording
+from retrieval_api import clip_plan, day_view, grounds, pages, wording
 from retrieval_api.auth import Staff
 from retrieval_api.pages import localizer_of, today_of
 from retrieval_api.problems import Problem, as_problem
@@ -42,6 +42,15 @@ class Asked:
     @property
     def stated(self) -> str:
         return grounds.written(self.ground, self.reference)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A clip that can be had of an interval that cannot be one, and its address on this page."""
+
+    start_us: int
+    end_us: int
+    address: str
 
 
 def _asked(
@@ -76,9 +85,15 @@ def day_page(
         beside = marks.of_day(session, room_id, day, zone)
     clip: dict[str, Any] | None = None
     problem: Problem | None = None
+    parts: list[Part] = []
     if not asked.is_empty:
         try:
-            clip = _clip(archive, staff, room_id, day, asked, zone, now_us)
+            opening = _opening(archive, staff, room_id, day, asked, zone)
+            try:
+                clip = _clip(archive, opening, zone, now_us)
+            except (ClipTooLongError, CodecChangeError):
+                parts = _parts(archive, opening, asked, zone, now_us)
+                raise
         except ProtokolError as error:
             problem = as_problem(error)
             if problem is None:
@@ -111,6 +126,7 @@ def day_page(
         kept_reference=kept_reference,
         clip=clip,
         problem=problem.page if problem else None,
+        parts=parts,
         cause_past=wording.cause_past,
         tracks=wording.TRACKS,
     )
@@ -124,25 +140,48 @@ def _following(day: date, today: date, configuration: RoomConfiguration) -> date
     return min(following, max(today, day + timedelta(days=1)))
 
 
-def _clip(
-    archive: Archive, staff: Staff, room_id: str, day: date, asked: Asked, zone: str, now_us: int
-) -> dict[str, Any]:
-    """What the player needs. Nothing is opened yet: that is recorded when the first byte is asked for."""
-    interval: Interval = day_view.local_interval(day, asked.start, asked.end, zone)
+def _opening(
+    archive: Archive, staff: Staff, room_id: str, day: date, asked: Asked, zone: str
+) -> clip_plan.Opening:
+    interval = day_view.local_interval(day, asked.start, asked.end, zone)
     ground = grounds.of_visit(staff, asked.stated)
     with archive.database.reading() as session:
         grounds.check_purpose(session, ground, room_id, interval)
-    opening = clip_response.Opening(staff.actor, room_id, interval, ground)
-    file = clip_response.find(archive, opening, now_us).file
+    return clip_plan.Opening(staff.actor, room_id, interval, ground)
+
+
+def _parts(archive: Archive, opening: clip_plan.Opening, asked: Asked, zone: str, now_us: int) -> list[Part]:
+    """Links to what can be opened one by one. The form knows whole seconds: parts are cut inward to them."""
+    links = []
+    for each in clip_plan.divide(archive, opening, now_us).clips:
+        start_us = -(-each.start_us // US_PER_SECOND) * US_PER_SECOND
+        end_us = each.end_us // US_PER_SECOND * US_PER_SECOND
+        if start_us < end_us:
+            start, end = to_datetime(start_us, zone), to_datetime(end_us, zone)
+            query = {
+                "date": f"{start:%Y-%m-%d}",
+                "from": f"{start:%H:%M:%S}",
+                "to": f"{end:%H:%M:%S}",
+                "ground": asked.ground,
+                "reference": asked.reference,
+            }
+            links.append(Part(start_us, end_us, f"?{urlencode(query)}#player"))
+    return links
+
+
+def _clip(archive: Archive, opening: clip_plan.Opening, zone: str, now_us: int) -> dict[str, Any]:
+    """What the player needs. Nothing is opened yet: that is recorded when the first byte is asked for."""
+    interval = opening.interval
+    file = clip_plan.find(archive, opening, now_us).file
     query = urlencode(
         {
             "from": format_instant(interval.start_us, zone),
             "to": format_instant(interval.end_us, zone),
-            "ground": str(ground),
+            "ground": str(opening.ground),
         }
     )
     return {
-        "url": f"/api/v1/rooms/{room_id}/clip.mp4?{query}",
+        "url": f"/api/v1/rooms/{opening.room_id}/clip.mp4?{query}",
         "start_us": file.start_us,
         "end_us": file.end_us,
         "size": file.size,

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import subprocess
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -26,58 +24,14 @@ from recorder.instants import (
 from recorder.working_hours import due_us
 from simulator.measure import measure_file
 from tests.browser.looking import DESKTOP
-from tests.processes import Process, environment, free_port, protokol, protokol_json, wait_for
+from tests.demo import Demo
+from tests.processes import protokol, protokol_json, wait_for
 
 ZONE = "Europe/Kyiv"
 FPS, LOOP_FRAMES = 25, 1500
 FRAME_US = US_PER_SECOND // FPS
 # The camera hands a frame over when it is whole, and the network floor is unknown without calibration.
 CAPTURE_LATENCY_FRAMES = 3
-
-
-class Demo:
-    """`protokol demo` with one room, and what a person would type next to it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.data = directory / "data"
-        self.clients: dict[str, httpx.Client] = {}
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        start_environment = environment(directory, self.port)
-        for name in list(start_environment):
-            if name.startswith("PROTOKOL_"):
-                del start_environment[name]
-        arguments = ("--port", str(self.port), "--data", str(self.data), "--rooms", "108")
-        self.process = Process(start_environment, directory / "demo.log", "demo", *arguments)
-        wait_for(lambda: "Three things to try" in self.process.said() or self._died(), 90, "the demo is up")
-        self.env = dict(start_environment)
-        for line in (self.data / "demo.env").read_text("utf-8").splitlines():
-            name, _, value = line.partition("=")
-            self.env[name] = shlex.split(value)[0]
-        self.logins = json.loads((self.data / "logins.json").read_text("utf-8"))
-
-    def _died(self) -> bool:
-        assert self.process.popen.poll() is None, self.process.said()
-        return False
-
-    def staff(self, name: str) -> httpx.Client:
-        """Logged in once; closed with the demo."""
-        if name not in self.clients:
-            self.clients[name] = self._log_in(name)
-        return self.clients[name]
-
-    def close(self) -> int:
-        for client in self.clients.values():
-            client.close()
-        return self.process.terminate(30)
-
-    def _log_in(self, name: str) -> httpx.Client:
-        client = httpx.Client(base_url=self.url, timeout=30, follow_redirects=True)
-        page = client.get("/staff/login").text
-        csrf = re.search(r'name="csrf" value="([^"]+)"', page)
-        fields = {"name": name, "password": self.logins[name], "csrf": csrf[1] if csrf else ""}
-        assert client.post("/staff/login", data=fields).status_code == 200
-        return client
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -121,6 +122,18 @@ def test_years_and_holds_beyond_any_archive_end_with_2(env, tmp_path):
     said = protokol(env, "archive", "export", "--room", "108", *interval, *ground, expect=2).stderr
     assert "hold" in said
     protokol(env, "hold", "release", "99999999999999999999", "--reason", "x", expect=2)
+
+
+def test_an_export_that_is_too_long_names_those_that_are_not(env, archive, tmp_path):
+    agent = FakeAgent(archive, room="228-a")
+    four_hours = 4 * 3600 * SECOND
+    for start_us in (T0, T0 + four_hours):
+        agent.record(start_us)
+    ask = ["archive", "export", "--room", "228-a", "--ground", "audit", "-o", str(tmp_path / "part.mp4")]
+    said = protokol(env, *ask, *span(T0, T0 + four_hours + 2 * SECOND), expect=2).stderr
+    listed = re.findall(r"(--from) (\S+) (--to) (\S+)", said)
+    assert len(listed) == 2
+    protokol(env, *ask, *listed[1])
 
 
 def test_an_export_is_its_owners_and_never_half_a_file(env, archive, tmp_path):

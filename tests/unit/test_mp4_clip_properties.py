@@ -10,20 +10,8 @@ from hypothesis import strategies as st
 
 from archive.mp4.virtual import NothingRecordedError, VirtualMp4, build
 from recorder.intervals import Interval
-from tests.mp4_footage import WALL, footage
-from tests.mp4_synthetic import (
-    Footage,
-    Made,
-    MadeSegment,
-    parse_clip,
-    samples_of,
-)
-
-
-@st.composite
-def asked(draw: st.DrawFn) -> Interval:
-    start = WALL + draw(st.integers(-1_000_000, 6_000_000))
-    return Interval(start, start + draw(st.integers(50_000, 12_000_000)))
+from tests.mp4_chance import asked, check_samples, footage
+from tests.mp4_synthetic import Footage, parse_clip, samples_of
 
 
 def built(footage: Footage, interval: Interval, *, exact: bool) -> VirtualMp4 | None:
@@ -58,78 +46,9 @@ def test_every_sample_of_the_interval_once_and_none_outside(
     footage: Footage, interval: Interval, exact: bool
 ) -> None:
     clip = built(footage, interval, exact=exact)
-    held = samples_of(footage, clip) if clip else []
-    names = [(made.piece, made.kind, made.number) for _, made, _ in held]
-    assert len(set(names)) == len(names)
-    for segment, made, _ in held:
-        before, after = support(made, exact=exact)
-        assert segment.wall_us(before) >= interval.start_us
-        assert segment.wall_us(after) <= interval.end_us
-    if clip is None:
-        return
-    assert interval.start_us <= clip.start_us < clip.end_us <= interval.end_us
-    for segment in footage.segments:
-        for made in segment.samples:
-            if (made.piece, made.kind, made.number) not in names:
-                decodable = any(
-                    (made.piece, "video", key.number) in names
-                    for key in segment.samples
-                    if key.kind == "video" and key.sync and key.number <= made.number
-                )
-                assert (made.kind == "video" and not made.sync and not decodable) or left_out_rightly(
-                    footage, segment, made, interval, clip, exact=exact
-                ), made
-
-
-def support(made: Made, *, exact: bool) -> tuple[Fraction, Fraction]:
-    """From when to when something is seen or heard of the sample, in media time."""
-    margin = made.duration_s if exact and made.kind == "audio" else Fraction(0)
-    return made.start_s - margin, made.start_s + made.duration_s + margin
-
-
-def left_out_rightly(
-    footage: Footage, segment: MadeSegment, made: Made, interval: Interval, clip: VirtualMp4, *, exact: bool
-) -> bool:
-    before, after = (segment.wall_us(at) for at in support(made, exact=exact))
-    if before < interval.start_us or after > interval.end_us or segment.wall_us(made.start_s) < clip.start_us:
-        return True
-    # The next run takes over; its first instant may be rounded to a microsecond.
-    others = [
-        p.start_us
-        for p in footage.pieces
-        if p.run != made_run(segment) and p.start_us > segment.piece.start_us
-    ]
-    if any(segment.wall_us(made.start_s + made.duration_s) > other for other in others):
-        return True
-    if made.kind == "audio":
-        return False
-    if leads_a_first_keyframe(footage, segment, made, clip):
-        return True
-    # Before the end: what the first picture that is too late, in decoding order, would have shown with it.
-    return interval.end_us - after < 0.7e6 and any(
-        other.number < made.number and segment.wall_us(other.start_s + other.duration_s) > interval.end_us
-        for other in segment.samples
-        if other.kind == "video"
-    )
-
-
-def leads_a_first_keyframe(footage: Footage, segment: MadeSegment, made: Made, clip: VirtualMp4) -> bool:
-    """Shown before its keyframe, with which the clip, or a stream after a break, begins."""
-    keys = [s for s in segment.samples if s.kind == "video" and s.sync and s.number <= made.number]
-    if made.start_s >= keys[-1].start_s:
-        return False
-    before = [s for s in footage.segments if s.piece.start_us < segment.piece.start_us]
-    unbroken = (
-        bool(before)
-        and made_run(before[-1]) == made_run(segment)
-        and abs(before[-1].piece.end_us - segment.piece.start_us) < 1_000_000
-    )
-    begins = abs(segment.wall_us(keys[-1].start_s) - clip.start_us) < 1
-    return begins or (len(keys) == 1 and not unbroken)
-
-
-def made_run(segment: MadeSegment) -> str:
-    return segment.piece.run
+    if clip is not None:
+        shown = Interval(clip.start_us, clip.end_us)
+        check_samples(footage, interval, shown, samples_of(footage, clip), exact=exact)
 
 
 @COMMON

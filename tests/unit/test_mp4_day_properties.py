@@ -19,7 +19,7 @@ from archive.mp4.part import PartFile, Source, build, describe
 from archive.mp4.sliced import Literal
 from recorder.instants import to_us
 from recorder.intervals import Interval
-from tests.mp4_footage import WALL, footage
+from tests.mp4_chance import WALL, footage
 from tests.mp4_synthetic import VIDEO_TICKS, Footage, Made, MadeSegment, make_segment
 
 # A tick of 16 kHz (two roundings) and the rounding of two times to microseconds.

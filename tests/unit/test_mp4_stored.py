@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.groups import COLUMNS, Groups, groups_of
 from archive.mp4.stored import encode, index_of, read_groups
-from tests.mp4_footage import footage
+from tests.mp4_chance import footage
 from tests.mp4_synthetic import Footage, minute_index
 
 

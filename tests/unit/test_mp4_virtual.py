@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from archive.mp4.parts import Coding, Stretch, divide
 from archive.mp4.virtual import (
     ClipTooLongError,
     CodecChangeError,
@@ -13,6 +14,7 @@ from archive.mp4.virtual import (
     NothingRecordedError,
     Piece,
     Stored,
+    VirtualMp4,
     build,
 )
 from recorder.intervals import Interval
@@ -127,14 +129,34 @@ def test_nothing_recorded() -> None:
         build([], Interval(WALL, WALL + 1), exact=True)
 
 
-def test_too_long_a_clip_names_where_to_split() -> None:
+def parts_of(pieces: list[Piece], interval: Interval) -> tuple[Interval, ...]:
+    stretches = [Stretch(piece.start_us, piece.end_us, Coding.of(piece.index)) for piece in pieces]
+    return divide(stretches, interval)
+
+
+def test_too_long_a_clip_divides_into_parts_that_hold_every_picture() -> None:
+    asked = Interval(WALL, WALL + 7 * 3_600_000_000)
+    pieces = hours(8)
+    with pytest.raises(ClipTooLongError, match=r"7\.0 h"):
+        build(pieces, asked, exact=False)
+    parts = parts_of(pieces, asked)
+    assert len(parts) == 3
+    assert (parts[0].start_us, parts[-1].end_us) == (asked.start_us, asked.end_us)
+    clips = [build(pieces, part, exact=False) for part in parts]
+    assert [clip.start_us for clip in clips] == [part.start_us for part in parts]
+    assert all(before.end_us == after.start_us for before, after in pairwise(parts))
+    # The picture's table is the first of its kind: version and flags, one size for all, how many.
+    tables = [clip.head[clip.head.index(b"stsz") :] for clip in clips]
+    assert sum(int.from_bytes(table[12:16], "big") for table in tables) == 7 * 3600 * 25
+
+
+def test_parts_begin_and_end_where_something_is_recorded() -> None:
+    """A morning and an afternoon: nobody needs a clip of the lunch between them."""
     hour = 3_600_000_000
-    pieces = [plain(str(n), f"r{n}", WALL + n * hour).piece for n in range(8)]
-    with pytest.raises(ClipTooLongError) as caught:
-        build(pieces, Interval(WALL, WALL + 7 * hour), exact=False)
-    assert len(caught.value.split_us) == 2
-    edges = [WALL, *caught.value.split_us, WALL + 7 * hour]
-    assert all(build(pieces, Interval(a, b), exact=False).size for a, b in pairwise(edges))
+    morning, afternoon = hours(2), hours(5)[180:]
+    pieces = morning + afternoon
+    parts = parts_of(pieces, Interval(WALL - hour, WALL + 9 * hour))
+    assert parts == (Interval(WALL, WALL + 2 * hour), Interval(WALL + 3 * hour, WALL + 5 * hour))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +170,66 @@ def test_a_change_of_coding_names_its_instant(changed: MadeSegment) -> None:
     with pytest.raises(CodecChangeError) as caught:
         build([plain().piece, changed.piece], Interval(WALL, WALL + 9_000_000), exact=False)
     assert caught.value.at_us == WALL + 5_000_000
-    build([plain().piece, changed.piece], Interval(WALL, WALL + 5_000_000), exact=False)
+    pieces = [plain().piece, changed.piece]
+    parts = parts_of(pieces, Interval(WALL, WALL + 9_000_000))
+    assert [part.start_us for part in parts] == [WALL, WALL + 5_000_000]
+    for part in parts:
+        build(pieces, part, exact=False)
+
+
+def test_footage_that_has_given_way_forbids_no_clip_by_its_coding() -> None:
+    """A run that ends a little after another camera setting began, as clocks tell it."""
+    old = plain(seconds=4.2)
+    new = plain("b", "r2", WALL + 4_100_000, stsd=video_stsd(b"\x01\x64\x00\x28"))
+    clip = build([old.piece, new.piece], Interval(WALL + 4_100_000, WALL + 8_000_000), exact=False)
+    assert clip.start_us == WALL + 4_100_000
+
+
+def sound_of(footage: Footage, clip: VirtualMp4) -> list[tuple[str, int]]:
+    return [(made.piece, made.number) for _, made, _ in samples_of(footage, clip) if made.kind == "audio"]
+
+
+def sounding_on(first_us: int, second_us: int) -> tuple[Footage, int]:
+    """Two runs of a room whose microphone goes on: its packets lie on one grid, and the second run's picture
+    begins in the middle of the one that the first run ends with. The number of that packet.
+    """
+    first = plain(start_us=first_us, seconds=5.0)
+    packets = len([made for made in first.samples if made.kind == "audio"])
+    # The next packet of the grid, by the clock of the second run, whose picture begins 10 ms before it.
+    next_us = first_us + packets * 1024 * 1_000_000 // 48_000
+    assert next_us > second_us
+    base = 7 * VIDEO_TICKS
+    video = [(base + n * 9000, 0, 9000, n % 7 == 0) for n in range(42)]
+    late = (next_us - second_us) * 48_000 // 1_000_000
+    audio = [(7 * 48_000 + late + n * 1024, 1024) for n in range(190)]
+    return Footage([first, make_segment("b", "r2", second_us, video, audio)], 48_000), packets - 1
+
+
+@pytest.mark.parametrize("early_us", [10_000, 1, 21_000])
+def test_a_change_of_runs_loses_no_sound_that_the_files_hold(early_us: int) -> None:
+    """A clip left out up to 21 ms: the packet that reaches over the first picture of the next run."""
+    packets = round(5.0 * 48_000 / 1024)
+    next_us = WALL + packets * 1024 * 1_000_000 // 48_000
+    footage, last = sounding_on(WALL, next_us - early_us)
+    clip = build(footage.pieces, Interval(WALL, WALL + 9_500_000), exact=False)
+    held = sound_of(footage, clip)
+    assert ("a", last) in held
+    assert ("b", 0) in held
+    sound = next(track for track in parse_clip(footage.content(clip)) if track.kind == "audio")
+    at = next(n for n, sample in enumerate(sound.samples) if sample.data.startswith(b"<b|"))
+    assert sound.samples[at - 1].data.startswith(b"<a|"), "no silence between them"
+
+
+def test_sound_of_two_runs_is_never_heard_twice() -> None:
+    """Where the second run's sound begins inside the packet that the first ends with, that one gives way."""
+    footage = Footage([plain(seconds=5.0), plain("b", "r2", WALL + 4_990_000, media_s=7.0)], 48_000)
+    clip = build(footage.pieces, Interval(WALL, WALL + 9_000_000), exact=False)
+    ends = [
+        segment.wall_us(made.start_s + made.duration_s)
+        for segment, made, _ in samples_of(footage, clip)
+        if made.kind == "audio" and made.piece == "a"
+    ]
+    assert max(ends) <= WALL + 4_990_000
 
 
 def test_a_late_segment_changes_the_etag() -> None:
