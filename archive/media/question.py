@@ -56,7 +56,7 @@ def _keyframes(placed: Placed, track: TrackIndex) -> list[_Wanted]:
     at_us = _wall_us(placed, track)
     out: list[_Wanted] = []
     taken: set[int] = set()
-    for number in np.flatnonzero(track.sync & (track.size <= _MAX_PICTURE_BYTES)):
+    for number in np.flatnonzero(track.sync & (track.size > 0) & (track.size <= _MAX_PICTURE_BYTES)):
         share = (int(at_us[number]) - placed.piece.start_us) // THUMBNAIL_EVERY_US
         if share not in taken and len(taken) < MAX_THUMBNAILS:
             taken.add(share)
@@ -66,7 +66,7 @@ def _keyframes(placed: Placed, track: TrackIndex) -> list[_Wanted]:
 
 def _packets(placed: Placed, track: TrackIndex) -> list[_Wanted]:
     rows = zip(_wall_us(placed, track), track.offset, track.size, strict=True)
-    return [_Wanted(int(at_us), int(offset), int(size)) for at_us, offset, size in rows]
+    return [_Wanted(int(at_us), int(offset), int(size)) for at_us, offset, size in rows if size]
 
 
 def _wall_us(placed: Placed, track: TrackIndex) -> Ints:

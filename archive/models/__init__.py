@@ -7,6 +7,7 @@ from archive.models.base import Base, metadata
 from archive.models.custody import CustodyCheckpoint, CustodyEvent, CustodyHead, Viewing
 from archive.models.footage import (
     ChainLink,
+    Derived,
     Gap,
     Mark,
     Quarantine,
@@ -28,6 +29,7 @@ __all__ = [
     "CustodyCheckpoint",
     "CustodyEvent",
     "CustodyHead",
+    "Derived",
     "Enrolment",
     "Gap",
     "Garbage",
