@@ -118,21 +118,30 @@ def resolve(
     return pieces
 
 
+def holds_for(session: Session, ground: Ground) -> list[Hold]:
+    """The holds in force whose purpose the ground is; none for grounds that need none.
+
+    Raises GroundError where there is no such request, or no such hold in force.
+    """
+    statement = select(Hold).where(Hold.released_us.is_(None))
+    if ground.kind == "hold":
+        holds = list(session.scalars(statement.where(Hold.id == int(ground.reference or 0))))
+        if not holds:
+            raise GroundError(f"there is no hold {ground.reference} in force")
+        return holds
+    if ground.kind == "request":
+        request_id = session.scalar(select(Request.id).where(Request.number == ground.reference))
+        if request_id is None:
+            raise GroundError(f"there is no request {ground.reference}")
+        return list(session.scalars(statement.where(Hold.request_id == request_id)))
+    return []
+
+
 class _HeldFor:
-    """The holds whose purpose the ground is."""
+    """What the holds of a ground cover."""
 
     def __init__(self, session: Session, ground: Ground) -> None:
-        self._holds: list[Hold] = []
-        statement = select(Hold).where(Hold.released_us.is_(None))
-        if ground.kind == "hold":
-            self._holds = list(session.scalars(statement.where(Hold.id == int(ground.reference or 0))))
-            if not self._holds:
-                raise GroundError(f"there is no hold {ground.reference} in force")
-        elif ground.kind == "request":
-            request_id = session.scalar(select(Request.id).where(Request.number == ground.reference))
-            if request_id is None:
-                raise GroundError(f"there is no request {ground.reference}")
-            self._holds = list(session.scalars(statement.where(Hold.request_id == request_id)))
+        self._holds = holds_for(session, ground)
 
     def covers(self, segment: search.StoredSegment) -> bool:
         return any(

@@ -13,7 +13,11 @@ from retrieval_api.pages import HERE
 
 STATIC = HERE / "static"
 # File under /static/vendor → where npm puts it. An installed tree has copies in static/vendor.
-VENDOR = {"htmx.min.js": "htmx.org/dist/htmx.min.js"}
+VENDOR = {
+    "htmx.min.js": "htmx.org/dist/htmx.min.js",
+    # The light build: without subtitles, alternative sound and content protection, which no day has.
+    "hls.min.js": "hls.js/dist/hls.light.min.js",
+}
 _MAX_AGE_SECONDS = 3600
 
 

@@ -21,12 +21,13 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """A member of staff who is logged in."""
+    """A member of staff who is logged in; `ground`: on what ground this visit opens footage, if stated."""
 
     id: int
     name: str
     role: str
     csrf: str
+    ground: str | None = None
 
     @property
     def actor(self) -> str:
@@ -52,7 +53,7 @@ def staff_of(request: Request, archive: Archive, now_us: int) -> Staff | None:
         user = session.get(User, row.user_id)
     if user is None or user.disabled_us is not None:
         return None
-    return Staff(user.id, user.name, user.role, row.csrf)
+    return Staff(user.id, user.name, user.role, row.csrf, row.ground)
 
 
 def require(*roles: str) -> Callable[..., Staff]:

@@ -1,13 +1,15 @@
-"""On what ground staff may open which footage: stated, of the role, and no wider than its purpose."""
+"""On what ground staff may open which footage: stated, of the role, and no wider than its purpose.
+
+Stated once a visit (`/staff/ground`, kept in the session) or with a request of its own (`ground=`).
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive.door import Ground, GroundError
-from archive.models import Hold, Request
+from archive.door import Ground, holds_for
 from recorder.intervals import Interval, subtract
+from retrieval_api.auth import Staff
 from retrieval_api.i18n import N_
 from retrieval_api.problems import PageText, Problem
 
@@ -21,6 +23,12 @@ _BY_ROLE = {
 def allowed(role: str) -> tuple[str, ...]:
     """Kinds of ground that the role may state, the usual one first; empty for roles without footage."""
     return _BY_ROLE.get(role, ())
+
+
+def written(kind: str, reference: str) -> str:
+    """What a form's two fields state; a number that the kind does not bear is left out."""
+    number = reference.strip().removeprefix("№").strip()
+    return f"{kind}:{number}" if number and kind in ("request", "hold") else kind
 
 
 def of_role(role: str, text: str | None) -> Ground:
@@ -49,6 +57,14 @@ def of_role(role: str, text: str | None) -> Ground:
     return ground
 
 
+def of_visit(staff: Staff, text: str | None) -> Ground:
+    """The ground stated with this request, else the one that the visit keeps; raises as `of_role`.
+
+    The role is asked in either case: what a session keeps opens no more than it would if stated anew.
+    """
+    return of_role(staff.role, text or staff.ground)
+
+
 def check_purpose(session: Session, ground: Ground, room_id: str, interval: Interval) -> None:
     """Footage opened for a request or a hold lies inside what is held for it: no browsing beside it.
 
@@ -56,15 +72,8 @@ def check_purpose(session: Session, ground: Ground, room_id: str, interval: Inte
     """
     if ground.kind in ("audit", "fault_check"):
         return
-    statement = select(Hold).where(Hold.room == room_id, Hold.released_us.is_(None))
-    if ground.kind == "hold":
-        statement = statement.where(Hold.id == int(ground.reference or 0))
-    else:
-        request_id = session.scalar(select(Request.id).where(Request.number == ground.reference))
-        if request_id is None:
-            raise GroundError(f"there is no request {ground.reference}")
-        statement = statement.where(Hold.request_id == request_id)
-    held = [Interval(hold.start_us, hold.end_us) for hold in session.scalars(statement)]
+    holds = holds_for(session, ground)
+    held = [Interval(hold.start_us, hold.end_us) for hold in holds if hold.room == room_id]
     if subtract([interval], held):
         raise Problem(
             403,

@@ -120,6 +120,12 @@ def render(
     return response
 
 
+def own_staff_page(address: str) -> str:
+    """Where a form leads on to: a page of ours for staff, never another site."""
+    own = address.startswith("/staff/") and not address.startswith("/staff/login")
+    return address if own and "\\" not in address and "\n" not in address else "/staff/board"
+
+
 def today_of(request: Request) -> date:
     """The council's local date."""
     return local_date(now_of(request), rooms_of(request).council.timezone)

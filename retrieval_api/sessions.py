@@ -74,6 +74,13 @@ def find(archive: Archive, token: str | None, now_us: int, *, extend: bool = Tru
     return row
 
 
+def keep_ground(session: Session, token: str, ground: str) -> None:
+    """This visit opens footage on that ground from now on, until it ends or another is stated."""
+    session.execute(
+        update(LoginSession).where(LoginSession.token_sha256 == _sha256(token)).values(ground=ground)
+    )
+
+
 def end(session: Session, token: str) -> None:
     session.execute(delete(LoginSession).where(LoginSession.token_sha256 == _sha256(token)))
 

@@ -24,7 +24,10 @@ class User(Base):
 
 
 class LoginSession(Base):
-    """A log-in of staff, or a resident's number + PIN: the cookie holds the token, the row its hash."""
+    """A log-in of staff, or a resident's number + PIN: the cookie holds the token, the row its hash.
+
+    `ground`: on what ground this visit of staff opens footage, as last stated; NULL until it is.
+    """
 
     __tablename__ = "login_session"
     token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -33,6 +36,7 @@ class LoginSession(Base):
     csrf: Mapped[str] = mapped_column(String(64))
     created_us: Mapped[int]
     expires_us: Mapped[int]
+    ground: Mapped[str | None] = mapped_column(String(64))
     __table_args__ = (CheckConstraint("(user_id IS NULL) <> (request_id IS NULL)", name="one_owner"),)
 
 

@@ -9,7 +9,13 @@ from fastapi.responses import Response
 
 from archive import search
 from retrieval_api import clip_response, grounds
-from retrieval_api.routes.rooms import ArchiveDep, FootageStaff, RoomsDep, parse_interval
+from retrieval_api.routes.rooms import (
+    ArchiveDep,
+    FootageStaff,
+    GroundQuery,
+    RoomsDep,
+    parse_interval,
+)
 
 router = APIRouter(prefix="/api/v1", tags=["archive"])
 _PATH = "/rooms/{room}/clip.mp4"
@@ -36,7 +42,7 @@ def clip(
     staff: FootageStaff,
     start: Annotated[str, Query(alias="from", description="RFC 3339 with a zone")],
     end: Annotated[str, Query(alias="to", description="RFC 3339 with a zone, exclusive")],
-    ground: Annotated[str | None, Query(description="request:NUMBER, hold:ID, fault_check, audit")] = None,
+    ground: GroundQuery = None,
     source: str | None = None,
     download: bool = False,
 ) -> Response:
@@ -45,7 +51,7 @@ def clip(
     `Protokol-Coding: h265` is a picture as the camera sent it that not every browser plays; VLC does.
     """
     interval = parse_interval(start, end)
-    stated = grounds.of_role(staff.role, ground)
+    stated = grounds.of_visit(staff, ground)
     with archive.database.reading() as session:
         room_id = search.room_id(session, archive.configurations, room)
         grounds.check_purpose(session, stated, room_id, interval)

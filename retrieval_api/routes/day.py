@@ -41,8 +41,7 @@ class Asked:
 
     @property
     def stated(self) -> str:
-        number = self.reference.strip().removeprefix("№").strip()
-        return f"{self.ground}:{number}" if number and self.ground in ("request", "hold") else self.ground
+        return grounds.written(self.ground, self.reference)
 
 
 def _asked(
@@ -69,6 +68,7 @@ def day_page(
     day = asking.date_of(date_text) if date_text else today
     zone = rooms.council.timezone
     texts = localizer_of(request)
+    kept_ground, _, kept_reference = (staff.ground or "").partition(":")
     with archive.database.reading() as session:
         room_id = search.room_id(session, archive.configurations, room)
         configuration = archive.configurations.last_known(session, room_id)
@@ -107,6 +107,8 @@ def day_page(
         mark_words=wording.MARKS,
         asked=asked,
         grounds=grounds.allowed(staff.role),
+        kept_ground=kept_ground,
+        kept_reference=kept_reference,
         clip=clip,
         problem=problem.page if problem else None,
         cause_past=wording.cause_past,
@@ -127,7 +129,7 @@ def _clip(
 ) -> dict[str, Any]:
     """What the player needs. Nothing is opened yet: that is recorded when the first byte is asked for."""
     interval: Interval = day_view.local_interval(day, asked.start, asked.end, zone)
-    ground = grounds.of_role(staff.role, asked.stated)
+    ground = grounds.of_visit(staff, asked.stated)
     with archive.database.reading() as session:
         grounds.check_purpose(session, ground, room_id, interval)
     opening = clip_response.Opening(staff.actor, room_id, interval, ground)

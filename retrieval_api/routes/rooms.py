@@ -25,6 +25,10 @@ ArchiveDep = Annotated[Archive, Depends(archive_of)]
 NowDep = Annotated[int, Depends(now_of)]
 RoomsDep = Annotated[RoomsFile, Depends(rooms_of)]
 FootageStaff = Annotated[Staff, Depends(require(*FOOTAGE_ROLES))]
+GroundQuery = Annotated[
+    str | None,
+    Query(description="request:NUMBER, hold:ID, fault_check, audit; else the one stated for the visit"),
+]
 
 
 def parse_interval(start: str, end: str) -> Interval:

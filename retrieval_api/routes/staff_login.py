@@ -17,7 +17,6 @@ from retrieval_api.problems import Problem
 from retrieval_api.throttle import Throttle
 
 router = APIRouter(include_in_schema=False)
-HOME = "/staff/board"
 # A whole office behind one address mistypes now and then; a guesser does little else.
 _addresses = Throttle(limit=30, window_us=15 * US_PER_MINUTE)
 
@@ -30,8 +29,8 @@ def login_page(
     next: str = "",  # noqa: A002 (the name in the address)
 ) -> Response:
     if staff_of(request, archive, now_us):
-        return RedirectResponse(_own_page(next), 303)
-    return _form(request, archive, _own_page(next))
+        return RedirectResponse(pages.own_staff_page(next), 303)
+    return _form(request, archive, pages.own_staff_page(next))
 
 
 @router.post("/staff/login")
@@ -42,7 +41,7 @@ def log_in(
     now_us: Annotated[int, Depends(now_of)],
 ) -> Response:
     sessions.check_anonymous_csrf(request, archive, form.get(sessions.CSRF_FIELD, ""))
-    target = _own_page(form.get("next", ""))
+    target = pages.own_staff_page(form.get("next", ""))
     address = request.client.host if request.client else "unknown"
     if _addresses.is_closed(address, now_us):
         raise Problem(429, "too_many_attempts", "too many failed log-ins from this address; wait 15 minutes")
@@ -84,9 +83,3 @@ def _form(
     )
     sessions.set_anonymous_cookie(response, archive, fresh)
     return response
-
-
-def _own_page(address: str) -> str:
-    """Where to go after the log-in: a page of ours for staff, never another site."""
-    own = address.startswith("/staff/") and not address.startswith("/staff/login")
-    return address if own and "\\" not in address and "\n" not in address else HOME

@@ -44,6 +44,7 @@ def test_no_page_has_barriers(page, language) -> None:
         "/staff/rooms/108/day",
         "/staff/rooms/108/extend",
         "/staff/alert",
+        "/staff/ground",
         "/staff/custody",
         "/staff/quarantine",
         "/staff/jobs",

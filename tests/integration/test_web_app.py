@@ -129,6 +129,7 @@ def test_strange_forms_are_refused_in_words(client, content, kind, status) -> No
 
 def test_only_files_of_ours_are_static(client) -> None:
     assert "htmx" in client.get("/static/vendor/htmx.min.js").text[:200]
+    assert "Hls" in client.get("/static/vendor/hls.min.js").text
     for path in (
         "/static/../app.py",
         "/static/%2e%2e/app.py",
