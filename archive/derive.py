@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Callable
 from typing import Literal
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
-from archive import derived, jobs, room_days
+from archive import check, derived, jobs, room_days
 from archive.job_worker import Handler, HopelessError, Work
 from archive.keys import KeyGoneError
 from archive.media import process, question
@@ -42,8 +42,7 @@ STEPS = (
     "read",  # the segment is there and may be read
     "answered",  # thumbnails and loudness are made, nothing is stored
     "stored",  # the object stands, no row tells of it
-    "locked",  # inside the transaction
-    "inserted",  # the row is written, not committed
+    "inserted",  # the row is written (or none is to be), not committed
     "committed",  # all done
 )
 # What became of it; all but `made` leave nothing behind.
@@ -112,11 +111,26 @@ def _count(session: Session, which: ColumnElement[bool]) -> int:
     return session.scalar(select(func.count()).where(Job.kind == KIND, which)) or 0
 
 
-def handlers(archive: Archive, clock: Callable[[], int] = instants.now_us) -> dict[str, Handler]:
+def make_anew(archive: Archive) -> tuple[int, int]:
+    """Let everything be made again that is missing, altered or has failed: a server finds it within a quarter
+    of an hour. How many were missing or altered, and how many jobs had failed or were cancelled.
+    """
+    with archive.database.reading() as session:
+        broken = list(check.broken_derived(session, archive))
+    with archive.database.transaction() as session:
+        for segment_id in broken:
+            session.execute(delete(Derived).where(Derived.segment_id == segment_id))
+        over = delete(Job).where(Job.kind == KIND, Job.state.in_(("failed", "cancelled")))
+        return len(broken), len(session.execute(over.returning(Job.id)).all())
+
+
+def handlers(
+    archive: Archive, clock: Callable[[], int] = instants.now_us, *, ask: Ask = ask_program
+) -> dict[str, Handler]:
     """For a worker of its own: a purge must not wait for it."""
 
     def run(work: Work) -> None:
-        derive(archive, str(work.lease.payload["segment"]), clock(), look=work.look)
+        derive(archive, str(work.lease.payload["segment"]), clock(), ask=ask, look=work.look)
 
     # The row of `derived` tells what became of it; a job for each minute of each room would hide the others.
     return {KIND: Handler(run, is_kept=False)}
@@ -179,7 +193,7 @@ def derive(
     )
     with archive.database.transaction() as session:
         outcome = _register(session, archive, segment, row, writer, now_us)
-        fault("locked" if outcome == "gone" else "inserted")
+        fault("inserted")
     fault("committed")
     if outcome == "gone":
         archive.store.delete([name])

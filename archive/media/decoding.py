@@ -37,6 +37,8 @@ from archive.media.work import (
 _MICROSECONDS = Fraction(1, 1_000_000)
 # Voices lie below 4 kHz: a sixth of the samples tells as well how loud a room is.
 _LEVEL_RATE = 8_000
+# Less of a step says nothing about it: an encoder's first packet lies before the sound, for instance.
+_LEAST_SAMPLES = _LEVEL_RATE // 10
 _FULL_SCALE = 32_768.0
 # Nobody reads what decoders mutter about damaged media.
 av.logging.set_level(None)
@@ -125,7 +127,7 @@ def _loudness(track: Track) -> tuple[int, tuple[int | None, ...], int]:
             step[0] += sum(map(mul, values, values))
             step[1] += sum(values)
             step[2] += len(values)
-    heard = {number: _level(*step) for number, step in sums.items() if step[2]}
+    heard = {number: _level(*step) for number, step in sums.items() if step[2] >= _LEAST_SAMPLES}
     if not heard:
         return 0, (), undecodable
     first = min(heard)
