@@ -149,15 +149,19 @@ def contents(name: str, data: bytes) -> Contents:
         raise AlteredError(f"{name}: {error}") from error
 
 
-def loudness_of_day(session: Session, store: SealedStore, room: str, date: str, source: str) -> Loudness:
-    """Of a room-day: the steps from its first sound to its last, the louder where segments overlap. Empty
-    where nothing was made yet. The caller has asked the door. Raises StoreError.
+def loudness_of_day(
+    session: Session, store: SealedStore, room: str, date: str, source: str | None = None
+) -> Loudness:
+    """Of a room-day, of one source or of all: the steps from its first sound to its last, the louder where
+    segments overlap. Empty where nothing was made yet. The caller has asked the door. Raises StoreError.
     """
     statement = (
         select(Segment.object_name, Derived.loudness)
         .join(Derived, Derived.segment_id == Segment.id)
-        .where(Segment.room == room, Segment.date == date, Segment.source == source)
+        .where(Segment.room == room, Segment.date == date)
     )
+    if source is not None:
+        statement = statement.where(Segment.source == source)
     heard: dict[int, int] = {}
     for segment_object, sealed in session.execute(statement):
         name = name_of(segment_object)

@@ -89,9 +89,7 @@ def resolve(
     opens only for the purpose of a hold that covers it. Raises NoFootageError, GroundError,
     ClipTooLongError, UnknownRoomError, StoreError for a sample index that cannot be opened.
     """
-    configuration = configurations.last_known(session, room)
-    cameras = configuration.room.cameras
-    source = source or (cameras[0].name if cameras else None)
+    source = source or usual_source(session, configurations, room)
     allowed = _HeldFor(session, ground)
     rows, refused_day = [], None
     days: dict[str, RoomDay] = {}
@@ -137,6 +135,26 @@ def holds_for(session: Session, ground: Ground) -> list[Hold]:
     return []
 
 
+def usual_source(session: Session, configurations: Configurations, room: str) -> str | None:
+    """The one that is shown where none is named: the room's first camera; None where it has no camera."""
+    cameras = configurations.last_known(session, room).room.cameras
+    return cameras[0].name if cameras else None
+
+
+def require_open_day(
+    session: Session, configurations: Configurations, room: str, date: str, now_us: int
+) -> None:
+    """For what is told of a room-day without a ground, being no footage: from its due midnight on nothing is.
+
+    Raises NoFootageError, UnknownRoomError.
+    """
+    day = room_days.peek(session, configurations, room, date)
+    if day.state == "purged":
+        raise _purged(session, day)
+    if now_us >= day.due_us:
+        raise _expired(day, configurations.last_known(session, room).timezone)
+
+
 class _HeldFor:
     """What the holds of a ground cover."""
 
@@ -166,13 +184,7 @@ def _explain(
     if day.state == "purged" and refused_day is None:
         return _purged(session, day)
     if now_us >= day.due_us or refused_day is not None:
-        since = format_instant(day.due_us, zone)
-        return NoFootageError(
-            "expired",
-            f"the recording of {day.date} may no longer be opened since {since}",
-            due_us=day.due_us,
-            date=day.date,
-        )
+        return _expired(day, zone)
     if interval.start_us >= now_us:
         return NoFootageError("future", "the interval lies in the future")
     if not windows_between(configuration, interval):
@@ -182,6 +194,15 @@ def _explain(
             message += f"; the next ones begin at {format_instant(upcoming.start_us, zone)}"
         return NoFootageError("outside_hours", message, next_window=upcoming)
     return _missing(search.coverage(session, configurations, room, date, now_us), interval)
+
+
+def _expired(day: RoomDay, zone: str) -> NoFootageError:
+    return NoFootageError(
+        "expired",
+        f"the recording of {day.date} may no longer be opened since {format_instant(day.due_us, zone)}",
+        due_us=day.due_us,
+        date=day.date,
+    )
 
 
 def _purged(session: Session, day: RoomDay) -> NoFootageError:

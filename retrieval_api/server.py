@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from archive import ballast, jobs, viewing
 from archive.checkpoint_service import CheckpointService
+from archive.derive_service import DeriveService
 from archive.job_worker import JobWorker
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError
@@ -144,10 +145,12 @@ def run(archive: Archive, sock: socket.socket) -> None:
     checkpoints = CheckpointService(archive)
     worker = JobWorker(archive, retention.handlers())
     retention.use(worker)
+    thumbnails = DeriveService(archive)
     worker.start()
     checkpoints.start()
     retention.start()
     housekeeping.start()
+    thumbnails.start()
     # uvicorn raises the signal that stopped it once more at its end: that must not kill what follows.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: None)
@@ -156,6 +159,7 @@ def run(archive: Archive, sock: socket.socket) -> None:
     try:
         _Server(config).run(sockets=[sock])
     finally:
+        thumbnails.stop()
         housekeeping.stop()
         retention.stop()
         checkpoints.stop()
