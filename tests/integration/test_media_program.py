@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from archive.mp4.selection import Piece
 from recorder.instants import US_PER_SECOND
 from tests.agent_media import Bytes, mux, pictures, sounds
 from tests.footage import make_archive, media
+from tests.integration import unit_sandbox
 from tests.mp4_media import Shape, record
 from tests.processes import wait_for
 
@@ -166,6 +168,13 @@ def said_by(body: str) -> str:
 )
 def test_the_program_can_do_nothing_but_compute_and_answer(attempt):
     assert said_by(f"{attempt}\nos.write(1, b'done')").startswith("PermissionError")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="the unit's rules need systemd's lists")
+def test_the_program_runs_under_the_rules_of_the_servers_unit():
+    unit = ROOT / "systemd" / "protokol-server.service"
+    command = (sys.executable, unit_sandbox.__file__, str(unit), *process.COMMAND)
+    assert process.ask(small_question(), command=command).undecodable == 0
 
 
 def test_the_cage_lets_the_program_answer():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from archive import jobs
+from archive import derive, jobs
 from archive.job_worker import JobWorker
 from archive.models import ArchiveMark, CustodyEvent, Job
 from archive.reindex import HOLDS_UNCONFIRMED
@@ -171,5 +171,5 @@ def test_it_is_for_those_whom_it_concerns(archive, url):
 
 
 def test_every_kind_of_job_has_words():
-    assert {KIND} == set(job_wording.KINDS)
+    assert {KIND, derive.KIND} == set(job_wording.KINDS)
     assert job_wording.kind("of a later version").what
