@@ -32,6 +32,20 @@ def object_of(archive: Archive, segment_id: str) -> str:
         return derived.name_of(session.get_one(Segment, segment_id).object_name)
 
 
+def assert_thumbnails_go_with_their_segments(archive: Archive) -> None:
+    """After a whole purge: none is left of a segment that is gone, and what a row names can be opened."""
+    with archive.database.reading() as session:
+        standing = {row.object_name: row.id for row in session.query(Segment)}
+        made = {row.segment_id: row.loudness for row in session.query(Derived)}
+    assert set(made) <= set(standing.values())
+    owners = {derived.owner_of(name) for name in archive.store.names() if name.endswith(derived.SUFFIX)}
+    assert owners <= set(standing)
+    for name, segment_id in standing.items():
+        if segment_id in made:
+            loudness = derived.read(archive.store, name).loudness
+            assert archive.store.index(derived.name_of(name), made[segment_id]) == loudness.to_bytes()
+
+
 def rows(archive: Archive) -> set[str]:
     """The segments that have a row of thumbnails."""
     with archive.database.reading() as session:
