@@ -1,13 +1,16 @@
 """The door to footage: who may open which interval, on what ground, and why nothing is there.
 
-Everything that shows, exports or hands out footage goes through `resolve`; the rule of invariant 6
+Everything that shows, exports or hands out footage goes through `resolve` or, for whole days and their parts,
+`of_day` and `of_segment`; the rule of invariant 6
 is asked here and nowhere else.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -20,7 +23,7 @@ from archive.mp4.index import SegmentIndex
 from archive.mp4.virtual import Piece, check_length
 from archive.sealed import SealedStore
 from recorder.errors import ProtokolError
-from recorder.instants import format_instant
+from recorder.instants import format_instant, local_midnight_us
 from recorder.intervals import Interval
 from recorder.working_hours import next_window, windows_between
 
@@ -89,31 +92,116 @@ def resolve(
     opens only for the purpose of a hold that covers it. Raises NoFootageError, GroundError,
     ClipTooLongError, UnknownRoomError, StoreError for a sample index that cannot be opened.
     """
-    source = source or usual_source(session, configurations, room)
+    found = search.segments(session, room, interval, _source_of(session, configurations, room, source))
+    rows, refused_day = _openable(session, configurations, found, ground, now_us)
+    if rows:
+        check_length(Interval(rows[0].start_us, max(row.end_us for row in rows)), interval)
+    indexes = indexes_of(session, store, rows)
+    pieces = [
+        Piece(row.object_name, indexes[row.id], row.start_us, row.end_us, row.run)
+        for row in rows
+        if row.id in indexes
+    ]
+    if not pieces:
+        raise _explain(session, configurations, room, interval, refused_day, now_us)
+    return pieces
+
+
+def of_day(
+    session: Session,
+    configurations: Configurations,
+    room: str,
+    day: date,
+    ground: Ground,
+    now_us: int,
+    source: str | None = None,
+) -> list[search.StoredSegment]:
+    """As `resolve`, for all that began on the local day, however much, and before its indexes are read."""
+    zone = configurations.last_known(session, room).timezone
+    interval = Interval(local_midnight_us(day, zone), local_midnight_us(day + timedelta(days=1), zone))
+    found = [
+        row
+        for row in search.segments(session, room, interval, _source_of(session, configurations, room, source))
+        if row.date == day.isoformat()
+    ]
+    rows, refused_day = _openable(session, configurations, found, ground, now_us)
+    if not rows:
+        raise _explain(session, configurations, room, interval, refused_day, now_us)
+    return rows
+
+
+def of_interval(
+    session: Session,
+    configurations: Configurations,
+    room: str,
+    interval: Interval,
+    ground: Ground,
+    now_us: int,
+    source: str | None = None,
+) -> list[search.StoredSegment]:
+    """As `resolve`, for what needs no sample index."""
+    found = search.segments(session, room, interval, _source_of(session, configurations, room, source))
+    rows, refused_day = _openable(session, configurations, found, ground, now_us)
+    if not rows:
+        raise _explain(session, configurations, room, interval, refused_day, now_us)
+    return rows
+
+
+def of_segment(
+    session: Session, configurations: Configurations, room: str, segment_id: str, ground: Ground, now_us: int
+) -> search.StoredSegment:
+    """As `resolve`, for one segment of the room by its id."""
+    row = search.segment(session, segment_id)
+    if row is None or row.room != room:
+        raise NoFootageError("nothing", f"room {room} has no segment {segment_id[:40]}")
+    rows, refused_day = _openable(session, configurations, [row], ground, now_us)
+    if not rows:
+        interval = Interval(row.start_us, row.end_us)
+        raise _explain(session, configurations, room, interval, refused_day, now_us)
+    return row
+
+
+def indexes_of(
+    session: Session, store: SealedStore, rows: Sequence[search.StoredSegment]
+) -> dict[str, SegmentIndex]:
+    """Segment id → sample index; without those that have none. Raises StoreError, Mp4Error."""
+    names = {row.id: row.object_name for row in rows}
+    found = session.execute(
+        select(SampleIndex.segment_id, SampleIndex.encoded).where(SampleIndex.segment_id.in_(names))
+    )
+    return {
+        segment_id: SegmentIndex.from_bytes(store.index(names[segment_id], encoded))
+        for segment_id, encoded in found
+    }
+
+
+def _source_of(session: Session, configurations: Configurations, room: str, source: str | None) -> str | None:
+    return source or usual_source(session, configurations, room)
+
+
+def _openable(
+    session: Session,
+    configurations: Configurations,
+    found: Sequence[search.StoredSegment],
+    ground: Ground,
+    now_us: int,
+) -> tuple[list[search.StoredSegment], RoomDay | None]:
+    """Those that may be opened on this ground, and a day of which some may not."""
     allowed = _HeldFor(session, ground)
     rows, refused_day = [], None
-    days: dict[str, RoomDay] = {}
-    for row in search.segments(session, room, interval, source):
-        if row.date not in days:
-            days[row.date] = room_days.peek(session, configurations, room, row.date)
-        day = days[row.date]
+    days: dict[tuple[str, str], RoomDay] = {}
+    for row in found:
+        key = row.room, row.date
+        if key not in days:
+            days[key] = room_days.peek(session, configurations, *key)
+        day = days[key]
         # A purged day may still hold segments that a hold kept: they are past their retention too.
         closed = now_us >= day.due_us or day.state == "purged"
         if closed and not allowed.covers(row):
             refused_day = day
         else:
             rows.append(row)
-    if rows:
-        check_length(Interval(rows[0].start_us, max(row.end_us for row in rows)), interval)
-    pieces = []
-    for row in rows:
-        index = session.get(SampleIndex, row.id)
-        if index is not None:
-            sample_index = SegmentIndex.from_bytes(store.index(row.object_name, index.encoded))
-            pieces.append(Piece(row.object_name, sample_index, row.start_us, row.end_us, row.run))
-    if not pieces:
-        raise _explain(session, configurations, room, interval, refused_day, now_us)
-    return pieces
+    return rows, refused_day
 
 
 def holds_for(session: Session, ground: Ground) -> list[Hold]:
@@ -193,6 +281,8 @@ def _explain(
         if upcoming:
             message += f"; the next ones begin at {format_instant(upcoming.start_us, zone)}"
         return NoFootageError("outside_hours", message, next_window=upcoming)
+    if not windows_between(configuration, Interval(interval.start_us, min(interval.end_us, now_us))):
+        return NoFootageError("future", "the recording of that time has not begun yet")
     return _missing(search.coverage(session, configurations, room, date, now_us), interval)
 
 

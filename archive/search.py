@@ -94,6 +94,12 @@ def segments(
     return [StoredSegment._make(row) for row in rows]
 
 
+def segment(session: Session, segment_id: str) -> StoredSegment | None:
+    """A stored segment by its id."""
+    row = session.execute(select(*_STORED).where(Segment.id == segment_id)).one_or_none()
+    return StoredSegment._make(row) if row is not None else None
+
+
 def _overlapping(room: str, interval: Interval) -> tuple[ColumnElement[bool], ...]:
     """The bound on the start, by the longest segment, keeps the index range short."""
     return (

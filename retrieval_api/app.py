@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from archive.system import Archive
 from recorder.instants import now_us
 from retrieval_api import assets, clip_problems, database_problems, problems
 from retrieval_api.admission import Admission
+from retrieval_api.day_viewings import DayViewings
 from retrieval_api.middleware import BodyLimit, SecurityHeaders
 from retrieval_api.routes import (
     board,
@@ -19,6 +22,7 @@ from retrieval_api.routes import (
     clips,
     custody,
     day,
+    day_hls,
     derived,
     extension,
     ground,
@@ -42,6 +46,7 @@ _ROUTES = (
     metrics,
     rooms,
     clips,
+    day_hls,
     derived,
     marks,
     requests_api,
@@ -61,6 +66,12 @@ _ROUTES = (
 )
 
 
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await run_in_threadpool(app.state.day_viewings.close)
+
+
 def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
     """The application over an open archive. `clock` gives now in UTC microseconds.
 
@@ -74,10 +85,12 @@ def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=_lifespan,
     )
     app.state.archive = archive
     app.state.clock = clock
     app.state.admission = Admission()
+    app.state.day_viewings = DayViewings(archive)
     problems.install(app)
     database_problems.install(app)
     clip_problems.install()

@@ -6,29 +6,22 @@ before the first byte; what was in fact sent is added to it while it goes and wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-import anyio
 from fastapi import Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
-from starlette.types import Receive, Scope, Send
 
 from archive import door, viewing
 from archive.door import Ground
 from archive.mp4.virtual import Piece, Stored, VirtualMp4, build
-from archive.streaming import read_slices
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, format_instant, to_datetime
 from recorder.intervals import Interval
-from retrieval_api import ranges
+from retrieval_api import sliced_response
 from retrieval_api.pages import now_of
-from retrieval_api.problems import Problem
 
-MEDIA_TYPE = "video/mp4"
 # What was sent is written down this often while it goes; a viewing is idle after five minutes.
 _RECORD_EVERY_US = 20 * US_PER_SECOND
 _REOPEN_AFTER_US = US_PER_MINUTE
@@ -96,24 +89,9 @@ def answer(
     """200, 206, 304, 412 or 416 for a GET or HEAD of the clip. Raises what `find` raises."""
     now_us = now_of(request)
     clip = find(archive, opening, now_us, source)
-    chosen = ranges.select(request.headers, clip.file.etag, clip.file.size)
     headers = _headers(clip.file, opening, zone, download=download)
-    if chosen.status == 416:
-        headers["Content-Range"] = f"bytes */{clip.file.size}"
-        detail = f"the clip has {clip.file.size} bytes"
-        raise Problem(416, "range_not_satisfiable", detail, headers=headers)
-    if chosen.status == 412:
-        raise Problem(412, "precondition_failed", "the clip has changed; load it anew", headers=headers)
-    if chosen.status == 304:
-        return Response(status_code=304, headers=headers)
-    if chosen.status == 206:
-        headers["Content-Range"] = f"bytes {chosen.start}-{chosen.end - 1}/{clip.file.size}"
-    headers["Content-Length"] = str(chosen.end - chosen.start)
-    if request.method == "HEAD":
-        return Response(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
     journal = _Journal(request, archive, opening, clip)
-    journal.open()
-    return _ClipResponse(archive, clip, chosen, headers, journal)
+    return sliced_response.answer(request, archive.store, clip.file, headers, journal)
 
 
 def file_name(room_id: str, start_us: int, zone: str) -> str:
@@ -125,8 +103,6 @@ def file_name(room_id: str, start_us: int, zone: str) -> str:
 def _headers(file: VirtualMp4, opening: Opening, zone: str, *, download: bool) -> dict[str, str]:
     name = file_name(opening.room_id, opening.interval.start_us, zone)
     return {
-        "Accept-Ranges": "bytes",
-        "ETag": file.etag,
         "Content-Disposition": f'{"attachment" if download else "inline"}; filename="{name}"',
         "Protokol-Start": format_instant(file.start_us, zone),
         "Protokol-End": format_instant(file.end_us, zone),
@@ -186,60 +162,3 @@ class _Journal:
         self._told_us = at_us
         if end > start:
             viewing.served(self._archive, self._viewing_id, self._clip.shown(start, end), end - start, at_us)
-
-
-class _ClipResponse(Response):
-    """Streams `[start, end)` of a clip. What was sent is recorded also when the reader goes away."""
-
-    def __init__(
-        self,
-        archive: Archive,
-        clip: Clip,
-        chosen: ranges.Selection,
-        headers: dict[str, str],
-        journal: _Journal,
-    ) -> None:
-        super().__init__(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
-        self._pieces = read_slices(archive.store, clip.file.slices(chosen.start, chosen.end))
-        self._journal = journal
-        self._told = self._sent = chosen.start
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope
-        async with anyio.create_task_group() as group:
-
-            async def leave_with_the_reader() -> None:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                group.cancel_scope.cancel()
-
-            group.start_soon(leave_with_the_reader)
-            try:
-                await self._stream(send)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await run_in_threadpool(self._finish)
-            group.cancel_scope.cancel()
-
-    async def _stream(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while (data := await run_in_threadpool(_next, self._pieces)) is not None:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-            self._sent += len(data)
-            if self._journal.is_due():
-                await run_in_threadpool(self._tell)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    def _tell(self) -> None:
-        self._journal.tell(self._told, self._sent)
-        self._told = self._sent
-
-    def _finish(self) -> None:
-        self._tell()
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
-
-
-def _next(pieces: Iterator[bytes]) -> bytes | None:
-    return next(pieces, None)

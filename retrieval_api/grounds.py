@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from archive.door import Ground, holds_for
-from recorder.intervals import Interval, subtract
+from recorder.intervals import Interval, intersect, merge, subtract
 from retrieval_api.auth import Staff
 from retrieval_api.i18n import N_
 from retrieval_api.problems import PageText, Problem
@@ -65,6 +65,20 @@ def of_visit(staff: Staff, text: str | None) -> Ground:
     return of_role(staff.role, text or staff.ground)
 
 
+def limits(session: Session, ground: Ground, room_id: str, interval: Interval) -> list[Interval] | None:
+    """What of the interval may be shown for the purpose of the ground; None where it knows no limits.
+
+    Raises Problem 403 where that is nothing, GroundError where there is no such request or hold.
+    """
+    if ground.kind in ("audit", "fault_check"):
+        return None
+    held = _held(session, ground, room_id)
+    within = intersect(merge(held), [interval])
+    if not within:
+        raise _outside(ground, room_id)
+    return list(within)
+
+
 def check_purpose(session: Session, ground: Ground, room_id: str, interval: Interval) -> None:
     """Footage opened for a request or a hold lies inside what is held for it: no browsing beside it.
 
@@ -72,15 +86,22 @@ def check_purpose(session: Session, ground: Ground, room_id: str, interval: Inte
     """
     if ground.kind in ("audit", "fault_check"):
         return
+    if subtract([interval], _held(session, ground, room_id)):
+        raise _outside(ground, room_id)
+
+
+def _held(session: Session, ground: Ground, room_id: str) -> list[Interval]:
     holds = holds_for(session, ground)
-    held = [Interval(hold.start_us, hold.end_us) for hold in holds if hold.room == room_id]
-    if subtract([interval], held):
-        raise Problem(
-            403,
-            "outside_purpose",
-            f"the interval is not within what {ground} holds of room {room_id}",
-            page=PageText(
-                N_("Цей проміжок не належить до підстави"),
-                N_("Відкрити можна лише те, що заборонено знищувати за цією підставою. Звузьте проміжок."),
-            ),
-        )
+    return [Interval(hold.start_us, hold.end_us) for hold in holds if hold.room == room_id]
+
+
+def _outside(ground: Ground, room_id: str) -> Problem:
+    return Problem(
+        403,
+        "outside_purpose",
+        f"the interval is not within what {ground} holds of room {room_id}",
+        page=PageText(
+            N_("Цей проміжок не належить до підстави"),
+            N_("Відкрити можна лише те, що заборонено знищувати за цією підставою. Звузьте проміжок."),
+        ),
+    )

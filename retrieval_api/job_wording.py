@@ -23,7 +23,7 @@ KINDS: Final[dict[str, Words]] = {
     ),
     "derive": Words(
         N_("мініатюри і гучність запису"),
-        N_("Сам запис цілий, його видно й чути. Усе невиконане разом: protokol archive derive."),
+        N_("Сам запис лишився в архіві. Повторити все невиконане разом: protokol archive derive."),
     ),
 }
 _OTHER_KIND: Final = Words(N_("робота сервера"), "")

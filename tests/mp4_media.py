@@ -21,6 +21,7 @@ import numpy as np
 from archive.mp4.reader import read_index
 from archive.mp4.virtual import Literal, Piece, VirtualMp4
 from recorder.manifest import MANIFEST_BOX_UUID
+from simulator.picture import Painter
 
 MUX = {
     "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont+negative_cts_offsets",
@@ -51,6 +52,8 @@ class Shape:
     segment_s: int = 2
     # Seconds of the run in which nothing is heard, with loud noise before and after; instead of beeps.
     hush: tuple[float, float] | None = None
+    # The number that the first picture bears in a bar code (simulator.picture); no bar code without it.
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ def _sound_between(packets: list[av.Packet], low: Fraction | None, high: Fractio
 def _encode_video(shape: Shape) -> bytes:
     width, height = 160, 120
     step = VIDEO_TICKS // shape.fps
+    painter = Painter(width, height, shape.fps)
     rng = np.random.default_rng(7)
     out = io.BytesIO()
     with av.open(out, "w", format="nut") as container:
@@ -191,9 +195,12 @@ def _encode_video(shape: Shape) -> bytes:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, VIDEO_TICKS)
         for number in range(shape.seconds * shape.fps):
-            picture = np.full((height, width, 3), 235 if number % shape.fps == 0 else 40, np.uint8)
-            picture[: height // 4] = rng.integers(40, 80, (1, 1, 3), np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            if shape.number is not None:
+                frame = av.VideoFrame.from_ndarray(painter.paint(shape.number + number), "yuv420p")
+            else:
+                picture = np.full((height, width, 3), 235 if number % shape.fps == 0 else 40, np.uint8)
+                picture[: height // 4] = rng.integers(40, 80, (1, 1, 3), np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
             frame.pts = shape.media_start_s * VIDEO_TICKS + number * step
             frame.time_base = Fraction(1, VIDEO_TICKS)
             container.mux(stream.encode(frame))

@@ -1,4 +1,4 @@
-"""The head of a progressive MP4: `ftyp`, `moov`, and the header of the `mdat` that follows.
+"""The head of an MP4: `ftyp`, `moov`, and for a progressive one the header of the `mdat` that follows.
 
 Offsets and the mdat's length are always 64 bits wide, so that size never changes the layout.
 """
@@ -49,11 +49,7 @@ def build(tracks: Sequence[TrackTables], chunk_at: Sequence[Ints], mdat_bytes: i
     timescale = tracks[0].track.timescale
     durations = [-(-each.total * timescale // each.track.timescale) for each in tracks]
     tables = [_sample_tables(each) for each in tracks]
-    mvhd = full_box(
-        b"mvhd", 1, 0,
-        struct.pack(">QQIQ", made_at, made_at, timescale, max(durations)),
-        struct.pack(">IHHQ", 0x10000, 0x100, 0, 0), _MATRIX, bytes(24), struct.pack(">I", len(tracks) + 1),
-    )  # fmt: skip
+    mvhd = _mvhd(made_at, timescale, max(durations), len(tracks) + 1)
 
     def moov(base: int) -> bytes:
         traks = (
@@ -66,6 +62,28 @@ def build(tracks: Sequence[TrackTables], chunk_at: Sequence[Ints], mdat_bytes: i
     base = len(FTYP) + len(moov(0)) + _MDAT_HEADER_BYTES
     mdat = struct.pack(">I4sQ", 1, b"mdat", _MDAT_HEADER_BYTES + mdat_bytes)
     return FTYP + moov(base) + mdat
+
+
+def build_fragmented(tracks: Sequence[TrackIndex]) -> bytes:
+    """The head of a file whose samples come in fragments: what the tracks are, numbered from 1."""
+    none = np.zeros(0, np.int64)
+    empty = b"".join(full_box(kind, 0, 0, bytes(4)) for kind in (b"stts", b"stsc"))
+    empty += full_box(b"stsz", 0, 0, bytes(8))
+    traks, defaults = [], []
+    for number, track in enumerate(tracks, 1):
+        tables = TrackTables(track, none, None, None, none, none)
+        traks.append(_trak(number, tables, track.stsd + empty, none, 0, 0))
+        defaults.append(full_box(b"trex", 0, 0, struct.pack(">IIIII", number, 1, 0, 0, 0)))
+    mvhd = _mvhd(0, tracks[0].timescale, 0, len(tracks) + 1)
+    return FTYP + box(b"moov", mvhd, *traks, box(b"mvex", *defaults))
+
+
+def _mvhd(made_at: int, timescale: int, duration: int, next_track: int) -> bytes:
+    return full_box(
+        b"mvhd", 1, 0,
+        struct.pack(">QQIQ", made_at, made_at, timescale, duration),
+        struct.pack(">IHHQ", 0x10000, 0x100, 0, 0), _MATRIX, bytes(24), struct.pack(">I", next_track),
+    )  # fmt: skip
 
 
 def _trak(

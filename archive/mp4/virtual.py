@@ -7,9 +7,8 @@ caller to read. Pure: no file, no clock. The same plan gives the same bytes, und
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -29,6 +28,7 @@ from archive.mp4.selection import (
     place,
 )
 from archive.mp4.silence import silent_frame
+from archive.mp4.sliced import Literal, Slice, SlicedFile, Stored
 from archive.mp4.timeline import SoundFormat, lay_out
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_SECOND, format_instant
@@ -40,9 +40,9 @@ __all__ = [
     "Gap",
     "Literal",
     "NothingRecordedError",
-    "Part",
     "Piece",
     "Run",
+    "Slice",
     "Snap",
     "Stored",
     "VirtualMp4",
@@ -54,7 +54,6 @@ __all__ = [
 FORMAT_VERSION = 1
 # Beyond it the head alone weighs 5 MB and more, and players wait for it.
 MAX_CLIP_US = 3 * 3600 * US_PER_SECOND
-_LITERAL_BYTES = 64 * 1024
 
 
 class NothingRecordedError(ProtokolError):
@@ -85,38 +84,15 @@ class Snap(Enum):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """Bytes that are stored nowhere: the head, made silence."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Bytes `[offset, offset + length)` of the object `name`, as its index counts them."""
-
-    name: str
-    offset: int
-    length: int
-
-
-Part = Literal | Stored
-
-
 @dataclass(frozen=True, eq=False)
-class VirtualMp4:
-    """A file that exists in slices only. `[start_us, end_us)` is what it shows, inside what was asked
-    for. `etag` is strong (quotes included): equal ETags, equal bytes. `coding` of the picture: h264, h265
-    (which not every browser plays), empty without a picture.
+class VirtualMp4(SlicedFile):
+    """A progressive file. `[start_us, end_us)` is what it shows, inside what was asked for. `coding` of the
+    picture: h264, h265 (which not every browser plays), empty without a picture.
 
     `stretched_sound`: the sound is in a form whose silence is not known, so holes were bridged by
     long packets, after which some players let the sound run ahead of the picture.
     """
 
-    size: int
-    etag: str
-    head: bytes
     start_us: int
     end_us: int
     snap: Snap
@@ -124,40 +100,6 @@ class VirtualMp4:
     gaps: tuple[Gap, ...]
     stretched_sound: bool
     coding: str
-    _layout: layout.Layout = field(repr=False)
-    _names: tuple[str, ...] = field(repr=False)
-    _silence: bytes = field(repr=False)
-
-    def slices(self, start: int, end: int) -> Iterator[Part]:
-        """What the bytes `[start, end)` consist of, in order; neighbours in one object are one slice.
-
-        Raises ValueError unless `0 <= start <= end <= size`.
-        """
-        if not 0 <= start <= end <= self.size:
-            raise ValueError(f"[{start}, {end}) is no range of {self.size} bytes")
-        if start < min(end, len(self.head)):
-            yield Literal(self.head[start:end])
-        at, until = max(start - len(self.head), 0), end - len(self.head)
-        parts = self._layout
-        number = bisect_right(parts.part_at, at) - 1
-        while at < until:
-            following = parts.part_at[number + 1] if number + 1 < len(parts.part_at) else parts.length
-            inner, stop = at - parts.part_at[number], min(following, until)
-            if parts.part_piece[number] == layout.SILENT:
-                yield from self._silent(inner, stop - at)
-            else:
-                name = self._names[parts.part_piece[number]]
-                yield Stored(name, parts.part_offset[number] + inner, stop - at)
-            at, number = stop, number + 1
-
-    def _silent(self, inner: int, length: int) -> Iterator[Literal]:
-        frame = self._silence
-        while length > 0:
-            step = min(length, _LITERAL_BYTES)
-            turned = inner % len(frame)
-            repeated = frame * ((turned + step) // len(frame) + 1)
-            yield Literal(repeated[turned : turned + step])
-            inner, length = inner + step, length - step
 
 
 def build(pieces: Sequence[Piece], interval: Interval, *, exact: bool) -> VirtualMp4:

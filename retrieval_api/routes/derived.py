@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from sqlalchemy.orm import Session
 
-from archive import asking, derived, door, search, viewing
-from archive.door import Ground
+from archive import asking, derived, door, search
 from archive.media.work import LOUDNESS_STEP_US, Thumbnail
-from archive.mp4.virtual import Piece
+from archive.search import StoredSegment
 from archive.store import ObjectMissingError
 from archive.system import Archive
 from recorder.instants import US_PER_SECOND, format_instant, local_date, local_midnight_us
-from recorder.intervals import Interval, intersect
+from recorder.intervals import Interval
 from retrieval_api import grounds, ranges
 from retrieval_api.problems import Problem
+from retrieval_api.routes import day_hls
 from retrieval_api.routes.rooms import ArchiveDep, FootageStaff, GroundQuery, NowDep, RoomsDep
 
 router = APIRouter(prefix="/api/v1", tags=["archive"])
@@ -89,57 +87,38 @@ def thumbnail(
 ) -> Response:
     """The newest small picture at or before `at`, at most 15 s older; `Protokol-At` tells its own time.
 
-    All that somebody looks at of one day, on one ground, is one viewing.
+    All that somebody looks at of one day on one ground, played or as pictures, is one viewing.
     """
     at_us = asking.instant_of(at)
     stated = grounds.of_visit(staff, ground)
     zone = rooms.council.timezone
     with archive.database.reading() as session:
         room_id = search.room_id(session, archive.configurations, room)
-        pieces = door.resolve(
-            session,
-            archive.configurations,
-            archive.store,
-            room_id,
-            Interval(at_us - _OLDEST_US, at_us + 1),
-            stated,
-            now_us,
-            source,
-        )
-        found = _newest(archive, pieces, at_us)
+        around = Interval(at_us - _OLDEST_US, at_us + 1)
+        segments = door.of_interval(session, archive.configurations, room_id, around, stated, now_us, source)
+        found = _newest(archive, segments, at_us)
         if found is None:
             raise Problem(404, "no_thumbnail", "no small picture of that moment was made (yet)")
         shown = Interval(found.at_us, found.at_us + 1)
         grounds.check_purpose(session, stated, room_id, shown)
-        looked_at = _looked_at(session, stated, room_id, shown, zone)
+        whole = day_hls.day_interval(local_date(found.at_us, zone), zone)
+        look = day_hls.look_at(staff, room_id, whole, stated, grounds.limits(session, stated, room_id, whole))
     etag = f'"{hashlib.sha256(found.jpeg).hexdigest()}"'
     headers = {**_CACHE, "ETag": etag, "Protokol-At": format_instant(found.at_us, zone)}
     if ranges.select(request.headers, etag, len(found.jpeg)).status == 304:
         return Response(status_code=304, headers=headers)
-    opened = viewing.open_viewing(archive, staff.actor, room_id, looked_at, stated, now_us)
-    viewing.served(archive, opened, shown, len(found.jpeg), now_us)
+    viewings = day_hls.viewings_of(request)
+    viewings.open(look, now_us)
+    viewings.served(look, shown, len(found.jpeg), now_us)
     return Response(found.jpeg, headers=headers, media_type="image/jpeg")
 
 
-def _newest(archive: Archive, pieces: Iterable[Piece], at_us: int) -> Thumbnail | None:
+def _newest(archive: Archive, segments: Iterable[StoredSegment], at_us: int) -> Thumbnail | None:
     found: list[Thumbnail] = []
-    for piece in pieces:
+    for segment in segments:
         try:
-            made = derived.read(archive.store, piece.name)
+            made = derived.read(archive.store, segment.object_name)
         except ObjectMissingError:
             continue
         found += (each for each in made.thumbnails if at_us - _OLDEST_US <= each.at_us <= at_us)
     return max(found, key=lambda each: each.at_us, default=None)
-
-
-def _looked_at(session: Session, ground: Ground, room_id: str, shown: Interval, zone: str) -> Interval:
-    """The interval of the viewing that a picture belongs to: its day, as far as the ground reaches. A strip
-    of pictures is looked at as one.
-    """
-    day = local_date(shown.start_us, zone)
-    whole = Interval(local_midnight_us(day, zone), local_midnight_us(day + timedelta(days=1), zone))
-    if ground.kind not in ("hold", "request"):
-        return whole
-    held = (hold for hold in door.holds_for(session, ground) if hold.room == room_id)
-    reach = [Interval(hold.start_us, hold.end_us) for hold in held]
-    return next(each for each in intersect([whole], reach) if each.overlaps(shown))

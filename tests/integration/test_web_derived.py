@@ -167,6 +167,10 @@ def test_a_strip_of_pictures_is_one_viewing_that_tells_what_was_shown(clients, r
     before = len(recorded.events("view_opened"))
     for number in range(4):
         assert auditor.get(picture(NOON + 2 * number * US_PER_SECOND)).status_code == 200
+    # What was served is written down some twenty seconds later.
+    clock.forward(21 * US_PER_SECOND)
+    assert auditor.get(picture(NOON)).status_code == 200
+    clock.set_us = None
     opened = recorded.events("view_opened")[before:]
     assert len(opened) == 1
     details = json.loads(opened[0].details)

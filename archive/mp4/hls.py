@@ -1,0 +1,89 @@
+"""A day as an HLS playlist (RFC 8216), and how the address of a part says which one it is.
+
+`EXT-X-PROTOKOL-SPAN` is ours, and players ignore it: it tells the wall clock of a player's time to the
+microsecond, and what of it was recorded, for the page's own clock and strip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+from archive.mp4.day import Day, Entry, Loan, Part, Span
+from recorder.instants import US_PER_SECOND, to_datetime
+
+_FAR_US = 2**53
+_BOUNDS = ("from_us", "until_us", "sound_from_us", "sound_to_us", "picture_to_us")
+
+
+def render(day: Day, address: Callable[[Part], str]) -> str:
+    """The playlist of what there is now: a day that still goes on is loaded anew for more.
+
+    A discontinuity stands where the description of the tracks changes. At a gap the times of the samples go
+    on, so there is none, and the program's date says how far the wall clock has jumped.
+    """
+    longest = max((entry.duration_us for entry in day.entries), default=US_PER_SECOND)
+    lines = [
+        "#EXTM3U",
+        "#EXT-X-VERSION:7",
+        # Rounded as the RFC says: durations may not exceed it when they are rounded to the nearest second.
+        f"#EXT-X-TARGETDURATION:{max(1, -(-longest // US_PER_SECOND))}",
+        "#EXT-X-PLAYLIST-TYPE:VOD",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+    ]
+    for number, stretch in enumerate(day.stretches):
+        if number:
+            lines.append("#EXT-X-DISCONTINUITY")
+        lines.append(f'#EXT-X-MAP:URI="{address(stretch.init)}"')
+        for span, entries in stretch.spans:
+            lines += _span_lines(span, entries)
+            for entry in entries:
+                lines.append(f"#EXTINF:{entry.duration_us / US_PER_SECOND:.6f},")
+                lines.append(address(entry.part))
+    lines.append("#EXT-X-ENDLIST\n")
+    return "\n".join(lines)
+
+
+def _span_lines(span: Span, entries: tuple[Entry, ...]) -> tuple[str, str]:
+    moment = to_datetime((entries[0].wall_us + 500) // 1000 * 1000)
+    tracks = "+".join(word for word, there in (("picture", span.pictured), ("sound", span.sounded)) if there)
+    times = f"WALL-US={span.wall_us},END-US={span.end_us},PLAYER-US={span.player_us}"
+    return (
+        f"#EXT-X-PROGRAM-DATE-TIME:{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z",
+        f"#EXT-X-PROTOKOL-SPAN:{times},TRACKS={tracks}",
+    )
+
+
+def to_query(part: Part) -> dict[str, str]:
+    """What tells the part from others of its segment, as few characters as will do: a day has 16 000."""
+    numbers = (part.first, part.last, part.at_us, *(getattr(part, name) for name in _BOUNDS))
+    query = {"p": ".".join("" if each is None else str(each) for each in numbers).rstrip(".")}
+    if part.still is not None:
+        query["still"] = f"{part.still.segment_id}.{part.still.group}"
+    if part.hush is not None:
+        query["hush"] = part.hush.segment_id
+    return query
+
+
+def from_query(segment_id: str, p: str, still: str | None, hush: str | None) -> Part:
+    """The inverse of `to_query`. Raises ValueError for anything else."""
+    words = p.split(".")
+    if not 3 <= len(words) <= 8 or len(p) > 200:
+        raise ValueError("a part is three to eight numbers")
+    numbers = [int(word) if word else None for word in words]
+    if any(each is not None and abs(each) > _FAR_US for each in numbers):
+        raise ValueError("a number beyond any day")
+    first, last, at_us, *others = numbers
+    if first is None or last is None or at_us is None:
+        raise ValueError("groups and place of a part are missing")
+    lent = None
+    if still:
+        name, _, group = still.rpartition(".")
+        lent = Loan(name, int(group))
+    bounds = dict(zip(_BOUNDS, others, strict=False))
+    return Part(segment_id, first, last, at_us, **bounds, still=lent, hush=Loan(hush) if hush else None)
+
+
+def relative_address(part: Part, **more: str) -> str:
+    """Of the part, from the playlist's own address."""
+    return f"media/{part.segment_id}.mp4?{urlencode({**to_query(part), **more})}"

@@ -1,0 +1,111 @@
+"""A file that exists in slices as an HTTP answer: conditions, one byte range, and what was in fact sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import anyio
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
+
+from archive.mp4.sliced import SlicedFile
+from archive.store import Store
+from archive.streaming import read_slices
+from retrieval_api import ranges
+from retrieval_api.problems import Problem
+
+MEDIA_TYPE = "video/mp4"
+
+
+class Journal(Protocol):
+    """Is told what of the file the reader got; `open` before the first byte, and durably on return."""
+
+    def open(self) -> None: ...
+    def is_due(self) -> bool: ...
+    def tell(self, start: int, end: int) -> None: ...
+
+
+def answer(
+    request: Request, store: Store, file: SlicedFile, headers: dict[str, str], journal: Journal
+) -> Response:
+    """200, 206, 304 or a HEAD's. Raises Problem 412, 416. `headers` are completed.
+
+    The journal is opened only where bytes follow.
+    """
+    headers |= {"Accept-Ranges": "bytes", "ETag": file.etag}
+    chosen = ranges.select(request.headers, file.etag, file.size)
+    if chosen.status == 416:
+        headers["Content-Range"] = f"bytes */{file.size}"
+        detail = f"the clip has {file.size} bytes"
+        raise Problem(416, "range_not_satisfiable", detail, headers=headers)
+    if chosen.status == 412:
+        raise Problem(412, "precondition_failed", "the clip has changed; load it anew", headers=headers)
+    if chosen.status == 304:
+        return Response(status_code=304, headers=headers)
+    if chosen.status == 206:
+        headers["Content-Range"] = f"bytes {chosen.start}-{chosen.end - 1}/{file.size}"
+    headers["Content-Length"] = str(chosen.end - chosen.start)
+    if request.method == "HEAD":
+        return Response(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
+    journal.open()
+    return _SlicedResponse(store, file, chosen, headers, journal)
+
+
+class _SlicedResponse(Response):
+    """Streams `[start, end)` of a file. What was sent is recorded also when the reader goes away."""
+
+    def __init__(
+        self,
+        store: Store,
+        file: SlicedFile,
+        chosen: ranges.Selection,
+        headers: dict[str, str],
+        journal: Journal,
+    ) -> None:
+        super().__init__(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
+        self._pieces = read_slices(store, file.slices(chosen.start, chosen.end))
+        self._journal = journal
+        self._told = self._sent = chosen.start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        async with anyio.create_task_group() as group:
+
+            async def leave_with_the_reader() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                group.cancel_scope.cancel()
+
+            group.start_soon(leave_with_the_reader)
+            try:
+                await self._stream(send)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await run_in_threadpool(self._finish)
+            group.cancel_scope.cancel()
+
+    async def _stream(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        while (data := await run_in_threadpool(_next, self._pieces)) is not None:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            self._sent += len(data)
+            if self._journal.is_due():
+                await run_in_threadpool(self._tell)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _tell(self) -> None:
+        self._journal.tell(self._told, self._sent)
+        self._told = self._sent
+
+    def _finish(self) -> None:
+        self._tell()
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def _next(pieces: Iterator[bytes]) -> bytes | None:
+    return next(pieces, None)
