@@ -21,6 +21,7 @@ from archive.models import (
     Garbage,
     Job,
     Quarantine,
+    RoomDay,
     Segment,
     SegmentManifestRow,
 )
@@ -62,7 +63,8 @@ ADVICE: dict[str, str] = {
     "uncovered": "neither footage nor a signed gap: look for open links, quarantine, a lost spool",
     "garbage": "a purge was interrupted: `protokol retention run` finishes it",
     "record": "a rebuilt index would not know it; the server writes it at the end of each purge",
-    "derived": "nothing is lost: `protokol archive derive` has its thumbnails and loudness made anew",
+    "derived": "the footage is whole: `protokol archive derive` has its thumbnails and loudness made anew; "
+    "of a day that was purged they cannot be, restore the object from a backup of the store",
     **custody_check.ADVICE,
 }
 
@@ -129,11 +131,15 @@ def _objects(session: Session, archive: Archive, *, deep: bool) -> Iterator[Find
 
 
 def broken_derived(session: Session, archive: Archive) -> Iterator[str]:
-    """Segments whose thumbnails and loudness are missing, altered, or cannot be opened any more."""
+    """Segments of open room-days whose thumbnails and loudness are missing, altered, or cannot be opened."""
     for name, finding in _derived(session, archive.store, deep=True):
         if finding is not None and finding.kind == "derived":
-            segment = select(Segment.id).where(Segment.object_name == derived.owner_of(name))
-            yield session.scalars(segment).one()
+            is_of_open_day = (RoomDay.room == Segment.room) & (RoomDay.date == Segment.date)
+            yield from session.scalars(
+                select(Segment.id)
+                .join(RoomDay, is_of_open_day & (RoomDay.state == "open"))
+                .where(Segment.object_name == derived.owner_of(name))
+            )
 
 
 def _derived(session: Session, store: Store, *, deep: bool) -> Iterator[tuple[str, Finding | None]]:

@@ -13,16 +13,16 @@ from typing import Literal
 from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
-from archive import check, derived, jobs, room_days
+from archive import check, derived, door, jobs, room_days, search
 from archive.job_worker import Handler, HopelessError, Work
 from archive.keys import KeyGoneError
 from archive.media import process, question
 from archive.media.work import Answer, Question
-from archive.models import Derived, Job, RoomDay, SampleIndex, Segment
+from archive.models import Derived, Job, RoomDay, Segment
 from archive.mp4.boxes import Mp4Error
-from archive.mp4.index import SegmentIndex
 from archive.mp4.selection import Piece
 from archive.sealed import AlteredError, SealedWriter
+from archive.search import StoredSegment
 from archive.store import ObjectMissingError
 from archive.system import Archive
 from recorder import instants
@@ -45,7 +45,7 @@ STEPS = (
     "inserted",  # the row is written (or none is to be), not committed
     "committed",  # all done
 )
-# What became of it; all but `made` leave nothing behind.
+# What became of it; `made_before`: by another worker.
 Outcome = Literal["made", "made_before", "gone"]
 Ask = Callable[[Question, Callable[[], None]], Answer]
 
@@ -113,7 +113,8 @@ def _count(session: Session, which: ColumnElement[bool]) -> int:
 
 def make_anew(archive: Archive) -> tuple[int, int]:
     """Let everything be made again that is missing, altered or has failed: a server finds it within a quarter
-    of an hour. How many were missing or altered, and how many jobs had failed or were cancelled.
+    of an hour. How many were missing or altered, and how many jobs had failed or were cancelled. Of a day
+    that was purged nothing can be made again, and nothing is changed.
     """
     with archive.database.reading() as session:
         broken = list(check.broken_derived(session, archive))
@@ -151,13 +152,11 @@ def derive(
     what `look` raises.
     """
     with archive.database.reading() as session:
-        segment = session.get(Segment, segment_id)
-        index = session.get(SampleIndex, segment_id)
-        known = session.get(Derived, segment_id) is not None
-        if known:
-            return "made_before"
+        segment = search.segment(session, segment_id)
         if segment is None:
             return "gone"
+        if session.get(Derived, segment_id) is not None:
+            return "made_before"
         may_be_read = _may_be_read(
             room_days.peek(session, archive.configurations, segment.room, segment.date), now_us
         )
@@ -167,10 +166,8 @@ def derive(
         archive.store.delete([name])
         return "gone"
     fault("read")
-    if index is None:
-        raise HopelessError(f"segment {segment_id} has no sample index: rebuild the index")
     try:
-        answer = ask(_question(archive, segment, index.encoded), look)
+        answer = ask(_question(archive, segment), look)
         fault("answered")
         contents = derived.Contents.of(answer)
         writer = archive.store.writer(name)
@@ -201,7 +198,12 @@ def derive(
 
 
 def _register(
-    session: Session, archive: Archive, segment: Segment, row: Derived, writer: SealedWriter, now_us: int
+    session: Session,
+    archive: Archive,
+    segment: StoredSegment,
+    row: Derived,
+    writer: SealedWriter,
+    now_us: int,
 ) -> Outcome:
     """The object stands already; `gone` where it must go again. Under the room-day's lock, as a purge is."""
     key = (segment.room, segment.date)
@@ -225,10 +227,13 @@ def _may_be_read(day: RoomDay, now_us: int) -> bool:
     return day.state == "open" and now_us < day.due_us
 
 
-def _question(archive: Archive, segment: Segment, sealed_index: bytes) -> Question:
+def _question(archive: Archive, segment: StoredSegment) -> Question:
     """The samples of a segment, opened. Raises HopelessError, KeyGoneError, StoreError."""
     try:
-        index = SegmentIndex.from_bytes(archive.store.index(segment.object_name, sealed_index))
+        with archive.database.reading() as session:
+            index = door.indexes_of(session, archive.store, [segment]).get(segment.id)
+        if index is None:
+            raise HopelessError(f"{segment.object_name}: its sample index is missing; rebuild the index")
         piece = Piece(segment.object_name, index, segment.start_us, segment.end_us, segment.run)
         reader = archive.store.open(segment.object_name)
         try:

@@ -145,6 +145,7 @@ def _believed(head: dict[str, Any], rest: memoryview, question: Question) -> Ans
     asked = {sample.at_us for sample in question.pictures.samples} if question.pictures else set()
     thumbnails, at = [], 0
     for at_us, size in head["thumbnails"]:
+        _integer(at_us)
         jpeg = bytes(rest[at : at + size])
         whole = jpeg.startswith(_JPEG_BEGIN) and jpeg.endswith(_JPEG_END)
         if at_us not in asked or size > MAX_THUMBNAIL_BYTES or len(jpeg) != size or not whole:
@@ -155,12 +156,23 @@ def _believed(head: dict[str, Any], rest: memoryview, question: Question) -> Ans
     if at != len(rest):
         raise WorkError("bytes after the last thumbnail")
     start_us, loudness = _integer(head["loudness_start_us"]), head["loudness"]
-    if start_us % LOUDNESS_STEP_US or not isinstance(loudness, list) or len(loudness) > MAX_STEPS:
-        raise WorkError("loudness that is on no grid, or too long")
+    if start_us % LOUDNESS_STEP_US or not isinstance(loudness, list):
+        raise WorkError("loudness that is on no grid")
+    if loudness and not _is_within(start_us, len(loudness), question.sound):
+        raise WorkError("loudness of another time than was asked for")
     values = tuple(None if value is None else _integer(value) for value in loudness)
     if any(value is not None and not 0 <= value <= LOUDEST for value in values):
         raise WorkError("a loudness out of bounds")
     return Answer(tuple(thumbnails), start_us, values, _integer(head["undecodable"]))
+
+
+def _is_within(start_us: int, steps: int, sound: Track | None) -> bool:
+    """What lies elsewhere would make a day of any length."""
+    if sound is None or steps > MAX_STEPS:
+        return False
+    at_us = [sample.at_us for sample in sound.samples]
+    first_us, last_us = (each // LOUDNESS_STEP_US * LOUDNESS_STEP_US for each in (min(at_us), max(at_us)))
+    return first_us <= start_us and start_us + (steps - 1) * LOUDNESS_STEP_US <= last_us
 
 
 def _integer(value: object) -> int:

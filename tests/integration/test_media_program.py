@@ -27,6 +27,7 @@ from tests.processes import wait_for
 
 ROOT = Path(__file__).parents[2]
 START_US = 1_795_168_800_000_000 + 250_000
+SECOND_US = START_US // US_PER_SECOND * US_PER_SECOND
 JPEG = b"\xff\xd8\xff\xe0 picture \xff\xd9"
 
 
@@ -302,8 +303,12 @@ def children() -> set[str]:
         lambda q: answer_of(q, loudness=(-1,)),
         lambda q: answer_of(q, loudness=(True,)),
         lambda q: answer_of(q, loudness=(0,) * (work.MAX_STEPS + 1)),
+        lambda q: answer_of(q, loudness=(0,) * 4),
         lambda q: answer_of(q, start_us=1),
         lambda q: answer_of(q, start_us=-US_PER_SECOND),
+        lambda q: answer_of(q, start_us=0),
+        lambda q: answer_of(q, start_us=SECOND_US + 1000 * US_PER_SECOND),
+        lambda q: answer_of(q, thumbnails=[(float(START_US), JPEG)]),
         lambda q: work.encode_failure("MemoryError"),
     ],
 )
@@ -313,7 +318,7 @@ def test_an_answer_is_believed_in_form_only(lie):
         work.decode_answer(lie(question), question)
 
 
-def answer_of(question, *, thumbnails=((START_US, JPEG),), start_us=0, loudness=(5, None)) -> bytes:
+def answer_of(question, *, thumbnails=((START_US, JPEG),), start_us=SECOND_US, loudness=(5, None)) -> bytes:
     pictures = tuple(work.Thumbnail(*each) for each in thumbnails)
     return work.encode_answer(work.Answer(pictures, start_us, loudness, 0))
 
