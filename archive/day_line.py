@@ -15,9 +15,10 @@ from archive import door
 from archive.door import Ground, NoFootageError
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.day import Day, DaySegment, Loan, Part, lay_out
-from archive.mp4.groups import Groups, groups_of
+from archive.mp4.groups import Groups
 from archive.mp4.index import SegmentIndex
 from archive.mp4.part import PartFile, Source, build, describe
+from archive.mp4.stored import index_of, read_groups
 from archive.search import StoredSegment
 from archive.system import Archive
 from recorder.intervals import Interval
@@ -90,9 +91,10 @@ def part(
         row = door.of_segment(session, archive.configurations, room, segment_id, ground, now_us)
         index = _indexes.get(row.object_name)
         if index is None:
-            index = door.indexes_of(session, archive.store, [row]).get(row.id)
-            if index is None:
+            kept = door.indexes_of(session, archive.store, [row]).get(row.id)
+            if kept is None:
                 raise NoFootageError("nothing", f"segment {row.id} has no index; `protokol archive check`")
+            index = index_of(kept)
             _indexes.put(row.object_name, index)
         return row, Source(row.object_name, index, row.start_us)
 
@@ -112,14 +114,17 @@ def part(
 
 def _segments(session: Session, archive: Archive, rows: Sequence[StoredSegment]) -> tuple[DaySegment, ...]:
     """With what is not kept already read from the index. One that is damaged must not hide the others."""
-    unknown = [row for row in rows if _groups.get(row.object_name) is None]
-    for row_id, index in door.indexes_of(session, archive.store, unknown).items():
-        row = next(each for each in unknown if each.id == row_id)
-        try:
-            _groups.put(row.object_name, groups_of(index))
-        except Mp4Error as error:
-            _log.error("segment_not_shown", segment=row_id, error=error)
-    known = ((row, _groups.get(row.object_name)) for row in rows)
+    known = [(row, _groups.get(row.object_name)) for row in rows]
+    kept = door.indexes_of(session, archive.store, [row for row, groups in known if groups is None])
+    for number, (row, groups) in enumerate(known):
+        if groups is None and row.id in kept:
+            try:
+                groups = read_groups(kept[row.id])  # noqa: PLW2901
+            except Mp4Error as error:
+                _log.error("segment_not_shown", segment=row.id, error=error)
+                continue
+            _groups.put(row.object_name, groups)
+            known[number] = row, groups
     return tuple(DaySegment(row.id, row.run, row.start_us, groups) for row, groups in known if groups)
 
 

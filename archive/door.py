@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from archive import room_days, search
 from archive.configuration import Configurations
 from archive.models import Certificate, Hold, Request, RoomDay, SampleIndex
-from archive.mp4.index import SegmentIndex
+from archive.mp4.stored import index_of
 from archive.mp4.virtual import Piece, check_length
 from archive.sealed import SealedStore
 from recorder.errors import ProtokolError
@@ -98,7 +98,7 @@ def resolve(
         check_length(Interval(rows[0].start_us, max(row.end_us for row in rows)), interval)
     indexes = indexes_of(session, store, rows)
     pieces = [
-        Piece(row.object_name, indexes[row.id], row.start_us, row.end_us, row.run)
+        Piece(row.object_name, index_of(indexes[row.id]), row.start_us, row.end_us, row.run)
         for row in rows
         if row.id in indexes
     ]
@@ -163,16 +163,16 @@ def of_segment(
 
 def indexes_of(
     session: Session, store: SealedStore, rows: Sequence[search.StoredSegment]
-) -> dict[str, SegmentIndex]:
-    """Segment id → sample index; without those that have none. Raises StoreError, Mp4Error."""
+) -> dict[str, bytes]:
+    """Segment id → sample index as it is kept (archive.mp4.stored); without those that have none.
+
+    Raises StoreError.
+    """
     names = {row.id: row.object_name for row in rows}
     found = session.execute(
         select(SampleIndex.segment_id, SampleIndex.encoded).where(SampleIndex.segment_id.in_(names))
     )
-    return {
-        segment_id: SegmentIndex.from_bytes(store.index(names[segment_id], encoded))
-        for segment_id, encoded in found
-    }
+    return {segment_id: store.index(names[segment_id], encoded) for segment_id, encoded in found}
 
 
 def _source_of(session: Session, configurations: Configurations, room: str, source: str | None) -> str | None:

@@ -26,6 +26,7 @@ from archive.models import (
     RoomDay,
     Segment,
 )
+from archive.mp4 import stored as stored_index
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import read_index
 from archive.mp4.span import contradiction
@@ -319,7 +320,7 @@ class Upload:
             name,
             self._received,
             self._file_sha.hexdigest(),
-            writer.seal_index(index.to_bytes()),
+            writer.seal_index(stored_index.encode(index)),
         )
         self._fault("indexed")
         writer.commit()

@@ -32,6 +32,7 @@ from archive.models import (
     RoomsVersion,
     Segment,
 )
+from archive.mp4 import stored as stored_index
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import find_manifest, read_index
 from archive.postgresql import count_on
@@ -194,7 +195,7 @@ class _Restoring:
             raise AlteredError(f"{name} does not have the media that its manifest states")
         if self._taken(name, signed):
             return
-        sealed_index = reader.seal_index(read_index(reader.pread, reader.size_bytes).to_bytes())
+        sealed_index = reader.seal_index(stored_index.encode(read_index(reader.pread, reader.size_bytes)))
         date = room_day_of(name)[1]
         stored = rows.StoredSegment(date, name, reader.size_bytes, file_sha256, sealed_index)
         rows.insert_segment(self.session, signed, manifest, stored, self.now_us)

@@ -12,6 +12,7 @@ import click
 _BENCHMARKS = {
     "cameras": "bench.cameras",
     "capture": "bench.capture",
+    "day": "bench.day",
     "demo": "bench.demo",
     "faults": "bench.faults",
     "index": "bench.index",

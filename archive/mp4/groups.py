@@ -28,6 +28,10 @@ _MAX_REACH_US = 300 * US_PER_SECOND
 _EARLY_US = 8_000
 
 
+# The columns of Groups, and by how many elements each is longer than there are groups.
+COLUMNS = {"picture": 1, "sound": 1, "decoded": 0, "key": 0, "pictured": 0, "heard": 0, "sounded": 0}
+
+
 @dataclass(frozen=True, eq=False)
 class Groups:
     """Of one segment. Times are µs from the instant of its first picture (its first sound where it has no

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, cast
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -63,7 +64,8 @@ def playlist(
         room_id = search.room_id(session, archive.configurations, room)
         limits = grounds.limits(session, stated, room_id, whole)
         line = day_line.line(session, archive, room_id, wanted, stated, now_us, source, limits)
-    text = hls.render(line, lambda part: hls.relative_address(part, ground=str(stated)))
+    more = "&" + urlencode({"ground": str(stated)})
+    text = hls.render(line, lambda part: hls.relative_address(part, more))
     body = text.encode()
     headers = {
         **_CACHING,

@@ -15,7 +15,7 @@ from archive.door import Ground, resolve
 from archive.keys import KeyGoneError
 from archive.local_store import LocalStore
 from archive.models import Hold, Quarantine, SampleIndex, Segment
-from archive.mp4.index import SegmentIndex
+from archive.mp4.stored import index_of
 from archive.sealed import SealedStore
 from archive.store import StoreError
 from archive.system import Archive
@@ -83,7 +83,7 @@ def test_a_backup_from_before_the_purge_reads_nothing_but_what_is_held(archive, 
             resolve(session, restored.configurations, restored.store, "108", interval, Ground("audit"), NOON)
 
         name, sealed_index = put_back[held]
-        index = SegmentIndex.from_bytes(restored.store.index(name, sealed_index))
+        index = index_of(restored.store.index(name, sealed_index))
         with closing(restored.store.open(name)) as reader:
             assert (reader.size_bytes, len(reader.pread(0, 2**30))) == (index.size_bytes,) * 2
         run(restored)
