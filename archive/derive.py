@@ -21,6 +21,7 @@ from archive.media.work import Answer, Question
 from archive.models import Derived, Job, RoomDay, Segment
 from archive.mp4.boxes import Mp4Error
 from archive.mp4.selection import Piece
+from archive.mp4.stored import index_of
 from archive.sealed import AlteredError, SealedWriter
 from archive.search import StoredSegment
 from archive.store import ObjectMissingError
@@ -231,10 +232,10 @@ def _question(archive: Archive, segment: StoredSegment) -> Question:
     """The samples of a segment, opened. Raises HopelessError, KeyGoneError, StoreError."""
     try:
         with archive.database.reading() as session:
-            index = door.indexes_of(session, archive.store, [segment]).get(segment.id)
-        if index is None:
+            kept = door.indexes_of(session, archive.store, [segment]).get(segment.id)
+        if kept is None:
             raise HopelessError(f"{segment.object_name}: its sample index is missing; rebuild the index")
-        piece = Piece(segment.object_name, index, segment.start_us, segment.end_us, segment.run)
+        piece = Piece(segment.object_name, index_of(kept), segment.start_us, segment.end_us, segment.run)
         reader = archive.store.open(segment.object_name)
         try:
             return question.question_of(piece, reader)
