@@ -33,6 +33,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "archive reindex": ("archive.cli:reindex", "Rebuild the index from objects and keys."),
     "archive migrate": ("archive.cli:migrate", "Bring the database to this version's schema."),
     "archive jobs": ("archive.jobs_cli:jobs", "Work that waits, runs, or has failed for good."),
+    "archive derive": ("archive.derive_cli:derive", "Missing or failed thumbnails are made anew."),
     "archive quarantine": ("archive.quarantine_cli:quarantine", "What was refused, and why."),
     "archive rotate-key": ("archive.keys_cli:rotate_key", "Wrap all keys by another master key."),
     "archive stats": ("archive.cli:stats", "How much is kept, since when."),

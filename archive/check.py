@@ -11,9 +11,20 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from archive import account, custody_check, enrolment
+from archive import account, custody_check, derived, enrolment
 from archive.keys import KeyGoneError
-from archive.models import ChainLink, Enrolment, Gap, Garbage, Quarantine, Segment, SegmentManifestRow
+from archive.models import (
+    ChainLink,
+    Derived,
+    Enrolment,
+    Gap,
+    Garbage,
+    Job,
+    Quarantine,
+    RoomDay,
+    Segment,
+    SegmentManifestRow,
+)
 from archive.sealed import AlteredError
 from archive.store import ObjectMissingError, ObjectReader, Store, StoreError
 from archive.system import Archive
@@ -35,6 +46,7 @@ Kind = Literal[
     "uncovered",
     "garbage",
     "record",
+    "derived",
     custody_check.Kind,
 ]
 
@@ -51,6 +63,8 @@ ADVICE: dict[str, str] = {
     "uncovered": "neither footage nor a signed gap: look for open links, quarantine, a lost spool",
     "garbage": "a purge was interrupted: `protokol retention run` finishes it",
     "record": "a rebuilt index would not know it; the server writes it at the end of each purge",
+    "derived": "the footage is whole: `protokol archive derive` has its thumbnails and loudness made anew; "
+    "of a day that was purged they cannot be, restore the object from a backup of the store",
     **custody_check.ADVICE,
 }
 
@@ -107,14 +121,53 @@ def _objects(session: Session, archive: Archive, *, deep: bool) -> Iterator[Find
         if finding:
             yield finding
     known.update(session.scalars(select(Garbage.object_name)))
+    for name, finding in _derived(session, store, deep=deep):
+        known.add(name)
+        if finding:
+            yield finding
     for name in store.names():
         if name not in known and not _is_known_now(archive, name):
             yield Finding("foreign", f"{name} stands in the store and in no row")
 
 
+def broken_derived(session: Session, archive: Archive) -> Iterator[str]:
+    """Segments of open room-days whose thumbnails and loudness are missing, altered, or cannot be opened."""
+    for name, finding in _derived(session, archive.store, deep=True):
+        if finding is not None and finding.kind == "derived":
+            is_of_open_day = (RoomDay.room == Segment.room) & (RoomDay.date == Segment.date)
+            yield from session.scalars(
+                select(Segment.id)
+                .join(RoomDay, is_of_open_day & (RoomDay.state == "open"))
+                .where(Segment.object_name == derived.owner_of(name))
+            )
+
+
+def _derived(session: Session, store: Store, *, deep: bool) -> Iterator[tuple[str, Finding | None]]:
+    """Name of each object of thumbnails and loudness, and what is wrong with it. Rows of segments that are
+    gone are a purge's to finish.
+    """
+    statement = select(Segment.object_name, Derived.size_bytes, Derived.sha256).join(
+        Derived, Derived.segment_id == Segment.id
+    )
+    for owner, size_bytes, sha256 in session.execute(statement.execution_options(yield_per=1000)):
+        name = derived.name_of(owner)
+        finding = _object(store, name, size_bytes, sha256 if deep else None)
+        if finding is not None and finding.kind != "unreadable":
+            # What is wrong with it is told in the line; what to do is the same for all of it.
+            finding = Finding("derived", finding.what)
+        yield name, finding
+
+
 def _is_known_now(archive: Archive, name: str) -> bool:
     """Whether a row names the object by now: the server accepts, and purges, while it is checked."""
+    owner = derived.owner_of(name)
     with archive.database.reading() as session:
+        if owner != name:
+            segment_id = session.scalar(select(Segment.id).where(Segment.object_name == owner))
+            if segment_id is not None:
+                # While its job stands it is being made, or will be made again.
+                job = select(Job.id).where(Job.key == derived.job_key(segment_id))
+                return session.get(Derived, segment_id) is not None or session.scalar(job) is not None
         return any(
             session.scalar(select(table.object_name).where(table.object_name == name)) is not None
             for table in (Segment, Gap, Quarantine, Garbage)

@@ -196,6 +196,23 @@ def of_day(
     return rows
 
 
+def of_interval(
+    session: Session,
+    configurations: Configurations,
+    room: str,
+    interval: Interval,
+    ground: Ground,
+    now_us: int,
+    source: str | None = None,
+) -> list[search.StoredSegment]:
+    """As `resolve`, for what needs no sample index."""
+    found = search.segments(session, room, interval, _source_of(session, configurations, room, source))
+    rows, refused_day = _openable(session, configurations, found, ground, now_us)
+    if not rows:
+        raise _explain(session, configurations, room, interval, refused_day, now_us)
+    return rows
+
+
 def of_segment(
     session: Session, configurations: Configurations, room: str, segment_id: str, ground: Ground, now_us: int
 ) -> search.StoredSegment:
@@ -230,8 +247,7 @@ def indexes_of(
 
 
 def _source_of(session: Session, configurations: Configurations, room: str, source: str | None) -> str | None:
-    cameras = configurations.last_known(session, room).room.cameras
-    return source or (cameras[0].name if cameras else None)
+    return source or usual_source(session, configurations, room)
 
 
 def _openable(
@@ -278,6 +294,26 @@ def holds_for(session: Session, ground: Ground) -> list[Hold]:
     return []
 
 
+def usual_source(session: Session, configurations: Configurations, room: str) -> str | None:
+    """The one that is shown where none is named: the room's first camera; None where it has no camera."""
+    cameras = configurations.last_known(session, room).room.cameras
+    return cameras[0].name if cameras else None
+
+
+def require_open_day(
+    session: Session, configurations: Configurations, room: str, date: str, now_us: int
+) -> None:
+    """For what is told of a room-day without a ground, being no footage: from its due midnight on nothing is.
+
+    Raises NoFootageError, UnknownRoomError.
+    """
+    day = room_days.peek(session, configurations, room, date)
+    if day.state == "purged":
+        raise _purged(session, day)
+    if now_us >= day.due_us:
+        raise _expired(day, configurations.last_known(session, room).timezone)
+
+
 class _HeldFor:
     """What the holds of a ground cover."""
 
@@ -307,13 +343,7 @@ def _explain(
     if day.state == "purged" and refused_day is None:
         return _purged(session, day)
     if now_us >= day.due_us or refused_day is not None:
-        since = format_instant(day.due_us, zone)
-        return NoFootageError(
-            "expired",
-            f"the recording of {day.date} may no longer be opened since {since}",
-            due_us=day.due_us,
-            date=day.date,
-        )
+        return _expired(day, zone)
     if interval.start_us >= now_us:
         return NoFootageError("future", "the interval lies in the future")
     if not windows_between(configuration, interval):
@@ -325,6 +355,15 @@ def _explain(
     if not windows_between(configuration, Interval(interval.start_us, min(interval.end_us, now_us))):
         return NoFootageError("future", "the recording of that time has not begun yet")
     return _missing(search.coverage(session, configurations, room, date, now_us), interval)
+
+
+def _expired(day: RoomDay, zone: str) -> NoFootageError:
+    return NoFootageError(
+        "expired",
+        f"the recording of {day.date} may no longer be opened since {format_instant(day.due_us, zone)}",
+        due_us=day.due_us,
+        date=day.date,
+    )
 
 
 def _purged(session: Session, day: RoomDay) -> NoFootageError:

@@ -42,7 +42,7 @@ class Work:
         self._archive, self._stopping = archive, stopping
         self.lost: ProtokolError | None = None
 
-    def progress(self, done: int, total: int) -> None:
+    def look(self) -> None:
         """Call it where the work may be left. Raises JobCancelledError, LeaseLostError, StoppingError: let
         them through.
         """
@@ -50,6 +50,10 @@ class Work:
             raise self.lost
         if self._stopping.is_set():
             raise StoppingError("the server stops")
+
+    def progress(self, done: int, total: int) -> None:
+        """As `look`, and tell how far it is."""
+        self.look()
         with self._archive.database.transaction() as session:
             jobs.progress(session, self.lease, done, total)
 
@@ -57,11 +61,12 @@ class Work:
 @dataclass(frozen=True, slots=True)
 class Handler:
     """What does a kind of job. `supersedes`: the end of one, good or bad, settles every earlier failure of
-    the kind.
+    the kind. Without `is_kept`, a job that is done leaves no row.
     """
 
     run: Callable[[Work], None]
     supersedes: bool = False
+    is_kept: bool = True
 
 
 class JobWorker:
@@ -146,6 +151,8 @@ class JobWorker:
             log.exception("job_failed", error=str(error), exc_info=None if expected else error)
             reason = f"{type(error).__name__}: {error}" if not expected else str(error)
             return lambda session: self._fail(session, held, reason, handler, for_good=for_good)
+        if not handler.is_kept:
+            return lambda session: jobs.drop(session, held)
         return lambda session: jobs.finish(session, held, self._clock(), supersedes=handler.supersedes)
 
     def _fail(self, session: Session, held: Lease, reason: str, handler: Handler, *, for_good: bool) -> None:

@@ -146,6 +146,11 @@ def finish(session: Session, held: Lease, now_us: int, *, supersedes: bool = Fal
         _settle_earlier(session, held)
 
 
+def drop(session: Session, held: Lease) -> None:
+    """The job is done, and what it made tells so: its key may come again. Raises LeaseLostError."""
+    session.delete(_held(session, held))
+
+
 def fail(
     session: Session,
     held: Lease,

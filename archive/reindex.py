@@ -16,14 +16,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive import custody, enrolment, room_days, rows
-from archive.check import Finding
+from archive import custody, derived, enrolment, room_days, rows
+from archive.check import Finding, Kind
 from archive.database import DatabaseError
 from archive.keys import KeyGoneError
 from archive.models import (
     ArchiveMark,
     ChainLink,
     CustodyEvent,
+    Derived,
     Enrolment,
     Gap,
     Hold,
@@ -62,6 +63,7 @@ class Report:
     segments: int = 0
     gaps: int = 0
     quarantined: int = 0
+    derived: int = 0
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -140,13 +142,15 @@ def _restore_day(
         report.room_days += 1
         keys = {row.id: enrolment.public_key(row) for row in session.scalars(select(Enrolment))}
         restoring = _Restoring(session, archive, keys, archive.timezone(session), report, now_us)
-        for name in names:
+        # What was made of a segment follows the segments.
+        for name in sorted(names, key=lambda name: name.endswith(derived.SUFFIX)):
             try:
                 restoring.object(name)
-            except KeyGoneError as error:
-                report.findings.append(Finding("keyless", str(error)))
-            except AlteredError as error:
-                report.findings.append(Finding("altered", str(error)))
+            except (KeyGoneError, AlteredError) as error:
+                kind: Kind = "keyless" if isinstance(error, KeyGoneError) else "altered"
+                report.findings.append(
+                    Finding("derived" if name.endswith(derived.SUFFIX) else kind, str(error))
+                )
             except (Mp4Error, ManifestError) as error:
                 report.findings.append(Finding("foreign", f"{name}: {error}"))
 
@@ -173,6 +177,8 @@ class _Restoring:
                     self._gap(name, reader)
                 case "refused":
                     self._refused(name, reader)
+                case "derived":
+                    self._derived(name, reader)
                 case suffix:
                     raise ManifestError(f"no object of this archive ends in .{suffix}")
         finally:
@@ -225,6 +231,25 @@ class _Restoring:
         )
         self.session.flush()
         self.report.quarantined += 1
+
+    def _derived(self, name: str, reader: SealedReader) -> None:
+        """Thumbnails and loudness; what cannot be used again is made anew."""
+        owner = select(Segment.id).where(Segment.object_name == derived.owner_of(name))
+        segment_id = self.session.scalar(owner)
+        if segment_id is None:
+            raise ManifestError("made of a segment that was not found")
+        payload = reader.pread(0, reader.size_bytes)
+        contents = derived.contents(name, payload)
+        self.session.add(
+            Derived(
+                segment_id=segment_id,
+                size_bytes=len(payload),
+                sha256=hashlib.sha256(payload).hexdigest(),
+                loudness=reader.seal_index(contents.loudness.to_bytes()),
+            )
+        )
+        self.session.flush()
+        self.report.derived += 1
 
     def _believed(self, name: str, encoded: bytes) -> SignedManifest:
         """The manifest of this very object, signed by an enrolled key. Raises ManifestError."""

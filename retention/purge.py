@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from archive import ballast, custody, room_days
+from archive import ballast, custody, derived, room_days
 from archive.models import Gap, Garbage, Quarantine, Segment, Tombstone
 from archive.store import ObjectMissingError, StoreError
 from archive.system import Archive
@@ -296,7 +296,7 @@ def _keyed(archive: Archive, report: Report, day: tuple[str, str] | None) -> set
 
 
 def _strip(archive: Archive, tombstone_id: int) -> None:
-    """Manifests and sample indexes of what a tombstone buried, a few at a time: ingest comes in between."""
+    """What `tombstone.leaves` tells of what a tombstone buried, a few at a time: ingest comes in between."""
     with archive.database.reading() as session:
         left = tombstone.leaves(session, tombstone_id)
     for start in range(0, len(left), _LEAVES_AT_ONCE):
@@ -315,11 +315,12 @@ def _unlink(archive: Archive, room: str, date: str, fault: Fault) -> None:
         listed = select(Garbage.object_name).where(Garbage.room == room, Garbage.date == date)
         names = list(session.scalars(listed))
         needed: set[str] = set()
-        for batch in facts.batches(names):
+        for batch in facts.batches({derived.owner_of(name) for name in names}):
             for table in (Segment, Gap, Quarantine):
                 found = select(table.object_name).where(table.object_name.in_(batch))
                 needed.update(name for name in session.scalars(found) if name is not None)
-    archive.store.delete(name for name in names if name not in needed)
+    # What was made of a segment goes with it, whether or not a row ever told of it.
+    archive.store.delete(derived.with_theirs(name for name in names if derived.owner_of(name) not in needed))
     fault("unlinked")
     with archive.database.transaction() as session:
         for batch in facts.batches(names):

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
+from archive import derived
 from archive.keys import KeyGoneError
-from archive.models import Gap, Quarantine, RoomDay, SampleIndex, Segment
+from archive.models import Derived, Gap, Quarantine, RoomDay, SampleIndex, Segment
 from archive.sealed import AlteredError
 from archive.store import ObjectMissingError
 from archive.system import Archive
@@ -72,15 +73,19 @@ def _secrets(
 
 
 def _held(session: Session, decision: Decision) -> Iterator[tuple[str, bytes | None]]:
-    """Name and sealed sample index of each object that is kept."""
+    """Name and sealed index of each object that is kept; that of thumbnails is their loudness."""
     ids = {kind: [kept.item.id for kept in decision.keep if kept.item.kind is kind] for kind in Kind}
     for batch in batches(ids[Kind.SEGMENT]):
         statement = (
-            select(Segment.object_name, SampleIndex.encoded)
+            select(Segment.object_name, SampleIndex.encoded, Derived.loudness)
             .outerjoin(SampleIndex, SampleIndex.segment_id == Segment.id)
+            .outerjoin(Derived, Derived.segment_id == Segment.id)
             .where(Segment.id.in_(batch))
         )
-        yield from ((name, encoded) for name, encoded in session.execute(statement))
+        for name, encoded, loudness in session.execute(statement):
+            yield name, encoded
+            if loudness is not None:
+                yield derived.name_of(name), loudness
     others = [
         *(select(Gap.object_name).where(Gap.id.in_(batch)) for batch in batches(ids[Kind.GAP])),
         *(
@@ -110,7 +115,7 @@ def destroy(archive: Archive, room: str, date: str, now_us: int) -> bool:
         for table in (Segment, Gap, Quarantine):
             of_day = select(table.object_name).where(table.room == room, table.date == date)
             needed += (name for name in session.scalars(of_day) if name is not None)
-    return archive.store.keys.destroy(room, date, needed, now_us)
+    return archive.store.keys.destroy(room, date, derived.with_theirs(needed), now_us)
 
 
 def left(archive: Archive) -> set[tuple[str, str]]:

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from archive import custody, room_days
+from archive.derived import owner_of
 from archive.models import Gap, Garbage, Quarantine, RoomDay, Segment
 from archive.store import room_day_of
 from archive.system import Archive
@@ -71,9 +72,10 @@ def _is_due(session: Session, archive: Archive, day: tuple[str, str], now_us: in
 
 
 def _unknown(session: Session, names: list[str]) -> list[str]:
+    """What was made of a segment is known as long as the segment is, and destroyed with it."""
     known: set[str] = set()
-    for batch in batches(names):
+    for batch in batches({*names, *map(owner_of, names)}):
         for table in (Segment, Gap, Quarantine, Garbage):
             found = select(table.object_name).where(table.object_name.in_(batch))
             known.update(name for name in session.scalars(found) if name is not None)
-    return [name for name in names if name not in known]
+    return [name for name in names if name not in known and owner_of(name) not in known]

@@ -12,6 +12,7 @@ from sqlalchemy import delete, exists, insert, select
 from sqlalchemy.orm import Session
 
 from archive.models import (
+    Derived,
     Gap,
     Garbage,
     Quarantine,
@@ -25,15 +26,18 @@ from recorder.manifest import canonical
 from retention.facts import batches
 from retention.policy import Decision, Kind
 
+# What goes with a segment, after the transaction that decides.
+_LEAVES = (SampleIndex, SegmentManifestRow, Derived)
+
 
 def bury(
     session: Session, day: RoomDay, decision: Decision, *, plan_sha256: str, clock: str, now_us: int
 ) -> Tombstone:
     """Delete the rows of everything that `decision` destroys, and list its objects as garbage.
 
-    What is kept stays whole: row, manifest, sample index. Chain links stay, so that the manifests'
-    chain can be walked for ever. Objects are untouched until the transaction has committed, and so are
-    manifests and sample indexes: `leaves` tells which are to be deleted then.
+    What is kept stays whole: row, manifest, sample index, thumbnails. Chain links stay, so that the chain
+    of manifests can be walked for ever. Objects are untouched until the transaction has committed, and so are
+    manifests, sample indexes and rows of thumbnails: `leaves` tells which are to be deleted then.
     """
     ids = {kind: [item.id for item in decision.destroy if item.kind is kind] for kind in Kind}
     segments = _segments(session, ids[Kind.SEGMENT])
@@ -75,18 +79,18 @@ def bury(
 
 
 def leaves(session: Session, tombstone_id: int) -> list[str]:
-    """The segments of a tombstone of which a manifest or a sample index is left."""
+    """The segments of a tombstone of which a manifest, a sample index or a row of thumbnails is left."""
     body = json.loads(session.get_one(Tombstone, tombstone_id).body)
     found: set[str] = set()
     for batch in batches(each["id"] for each in body["segments"]):
-        for table in (SampleIndex, SegmentManifestRow):
+        for table in _LEAVES:
             found.update(session.scalars(select(table.segment_id).where(table.segment_id.in_(batch))))
     return sorted(found)
 
 
 def strip(session: Session, segments: list[str]) -> None:
-    """Delete the manifests and sample indexes of segments that are in the index no more."""
-    for table in (SampleIndex, SegmentManifestRow):
+    """Delete what `leaves` tells of segments that are in the index no more."""
+    for table in _LEAVES:
         session.execute(
             delete(table).where(
                 table.segment_id.in_(segments), ~exists().where(Segment.id == table.segment_id)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from archive import ballast, figures_job, jobs, viewing
 from archive.checkpoint_service import CheckpointService
+from archive.derive_service import DeriveService
 from archive.job_worker import JobWorker
 from archive.system import Archive
 from recorder.errors import ConfigurationError, ProtokolError
@@ -178,10 +179,12 @@ def run(archive: Archive, sock: socket.socket) -> None:
         archive, {**retention.handlers(), figures_job.KIND: figures_job.handler(archive, now_us)}
     )
     retention.use(worker)
+    thumbnails = DeriveService(archive)
     worker.start()
     checkpoints.start()
     retention.start()
     housekeeping.start()
+    thumbnails.start()
     # uvicorn raises the signal that stopped it once more at its end: that must not kill what follows.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: None)
@@ -190,6 +193,7 @@ def run(archive: Archive, sock: socket.socket) -> None:
     try:
         _Server(config, app.state.live_board.close).run(sockets=[sock])
     finally:
+        thumbnails.stop()
         housekeeping.stop()
         retention.stop()
         checkpoints.stop()

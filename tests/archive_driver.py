@@ -17,7 +17,7 @@ from typing import Any
 import av
 from sqlalchemy import select
 
-from archive import certified, custody, door
+from archive import certified, custody, derived, door
 from archive.check import check
 from archive.ingest import Answer, Ingest, Upload
 from archive.local_store import LocalStore
@@ -47,6 +47,7 @@ from retrieval_api.requests.states import IllegalTransition
 from tests.archive_model import Held, Item, Model, Span, date_of, whole_day
 from tests.footage import FakeAgent
 from tests.requesting import application
+from tests.thumbnails import assert_thumbnails_go_with_their_segments, derive_now
 
 # What `check` may tell of an archive whose agents sent late, out of order or too late.
 HARMLESS = {"open_link", "uncovered"}
@@ -107,6 +108,7 @@ class Driver:
         self.agents = {room: FakeAgent(archive, room) for room in rooms}
         self.sent: list[tuple[Item, SignedManifest, bytes]] = []
         self.strays: dict[str, Item] = {}
+        self.underived: set[str] = set()
         self.requests: dict[str, Span] = {}
         self.seen: Counter[str] = Counter()
 
@@ -297,6 +299,24 @@ class Driver:
             self.model.holds[row.id] = Held(row.id, row.room, Span(row.start_us, row.end_us), number)
         return {(row.room, Span(row.start_us, row.end_us)) for row in rows}
 
+    def derive(self, which: int, now_us: int, step: str | None) -> None:
+        """Thumbnails of one of the segments that stand, as its job makes them; killed when `step` is reached,
+        the job is tried again at the end of all.
+        """
+        standing = sorted(item.id for item in self.model.items.values() if item.kind == "segment")
+        if not standing:
+            return
+
+        def fault(name: str) -> None:
+            if name == step:
+                raise Killed
+
+        segment = standing[which % len(standing)]
+        self._dying(lambda: self.seen.update([derive_now(self.archive, segment, now_us, fault=fault)]))
+        if self._died:
+            self.seen[f"died at {step} of thumbnails"] += 1
+            self.underived.add(segment)
+
     # --- purge
 
     def purge(self, now_us: int, *, certified: bool = True) -> None:
@@ -383,7 +403,8 @@ class Driver:
             segments = set(session.scalars(select(Segment.id)))
             for table in (SampleIndex, SegmentManifestRow):
                 assert set(session.scalars(select(table.segment_id))) == segments
-        objects = set(self.archive.store.names())
+        objects = {name for name in self.archive.store.names() if derived.owner_of(name) == name}
+        assert_thumbnails_go_with_their_segments(self.archive)
         assert named <= objects
         assert {name.split("/")[-1][:36] for name in objects - named} <= set(self.strays)
 
@@ -397,7 +418,9 @@ class Driver:
         told += [("gap", each["id"]) for body in bodies for each in body["gaps"]]
         assert sorted(told) == sorted(self.model.destroyed)
 
-    def assert_chains(self) -> None:
+    def assert_chains(self, now_us: int) -> None:
+        for segment in self.underived:
+            derive_now(self.archive, segment, now_us)
         with self.archive.database.reading() as session:
             assert list(custody.verify(session)) == []
         foreign = {"foreign"} if self.strays else set()

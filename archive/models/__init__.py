@@ -8,6 +8,7 @@ from archive.models.custody import CustodyCheckpoint, CustodyEvent, CustodyHead,
 from archive.models.figures import DayFigures
 from archive.models.footage import (
     ChainLink,
+    Derived,
     Gap,
     Mark,
     Quarantine,
@@ -30,6 +31,7 @@ __all__ = [
     "CustodyEvent",
     "CustodyHead",
     "DayFigures",
+    "Derived",
     "Enrolment",
     "Gap",
     "Garbage",

@@ -83,6 +83,21 @@ class SampleIndex(Base):
     encoded: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class Derived(Base):
+    """What was made of a segment for those who look for something in it: thumbnails and loudness, one sealed
+    object whose name follows from the segment's (archive.derived); size and digest are those of its payload.
+
+    `loudness` stands here too, sealed under that object's key as a sample index is under its segment's: a day
+    is 500 of them. No foreign key, as for the sample index: it goes with its segment, a little later.
+    """
+
+    __tablename__ = "derived"
+    segment_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    size_bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    loudness: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class Gap(Base):
     """A signed gap record: tracks missing inside a recording window, with the cause the agent gave."""
 

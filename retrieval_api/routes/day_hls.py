@@ -59,7 +59,7 @@ def playlist(
     """
     stated = grounds.of_visit(staff, ground)
     wanted = asking.date_of(day)
-    whole = _interval(wanted, rooms.council.timezone)
+    whole = day_interval(wanted, rooms.council.timezone)
     with archive.database.reading() as session:
         room_id = search.room_id(session, archive.configurations, room)
         limits = grounds.limits(session, stated, room_id, whole)
@@ -76,7 +76,7 @@ def playlist(
     if headers["ETag"] in unwanted:
         return Response(status_code=304, headers=headers)
     if request.method != "HEAD":
-        look = _look(staff, room_id, whole, stated, limits)
+        look = look_at(staff, room_id, whole, stated, limits)
         viewings_of(request).open(look, now_us)
     return Response(body, headers=headers, media_type=PLAYLIST_TYPE)
 
@@ -105,14 +105,14 @@ def media(
     with archive.database.reading() as session:
         room_id = search.room_id(session, archive.configurations, room)
         row, file = day_line.part(session, archive, room_id, wanted, stated, now_us)
-        whole = _interval(date.fromisoformat(row.date), rooms.council.timezone)
+        whole = day_interval(date.fromisoformat(row.date), rooms.council.timezone)
         limits = grounds.limits(session, stated, room_id, whole)
         if isinstance(file, PartFile):
             for interval in file.shown:
                 grounds.check_purpose(session, stated, room_id, interval)
     if not isinstance(file, PartFile):
         return Response(file, headers=_CACHING, media_type=sliced_response.MEDIA_TYPE)
-    journal = _PartJournal(request, _look(staff, room_id, whole, stated, limits), file)
+    journal = _PartJournal(request, look_at(staff, room_id, whole, stated, limits), file)
     return sliced_response.answer(request, archive.store, file, dict(_CACHING), journal)
 
 
@@ -140,11 +140,13 @@ class _PartJournal:
             viewings.served(self.look, self.file.shown[0], end - start, now_of(self.request))
 
 
-def _interval(day: date, zone: str) -> Interval:
+def day_interval(day: date, zone: str) -> Interval:
     return Interval(local_midnight_us(day, zone), local_midnight_us(day + timedelta(days=1), zone))
 
 
-def _look(staff: Staff, room_id: str, whole: Interval, ground: Ground, limits: list[Interval] | None) -> Look:
+def look_at(
+    staff: Staff, room_id: str, whole: Interval, ground: Ground, limits: list[Interval] | None
+) -> Look:
     """One look at the day on one ground: from the first instant that it may show to the last."""
     if limits is not None:
         whole = Interval(limits[0].start_us, limits[-1].end_us)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
-from archive import jobs
+from archive import derive, jobs
 from archive.jobs import JobError
 from archive.system import Archive
 from retrieval_api import job_wording, pages
@@ -71,6 +71,11 @@ def _page(request: Request, archive: Archive, staff: Staff, problem: str = "") -
     """`problem`: why nothing was done, where the job has changed since the page was shown."""
     with archive.database.reading() as session:
         rows = jobs.shown(session)
+    # A segment a minute and room waits for its thumbnails now and then: one line says so.
+    first_thumbnails = [
+        row for row in rows if (row.kind, row.state, row.attempts) == (derive.KIND, "queued", 0)
+    ]
+    rows = [row for row in rows if row not in first_thumbnails]
     of_state = {state: [row for row in rows if row.state == state] for state in jobs.STATES}
     return pages.render(
         request,
@@ -80,6 +85,7 @@ def _page(request: Request, archive: Archive, staff: Staff, problem: str = "") -
         failed=of_state["failed"],
         running=of_state["running"],
         queued=of_state["queued"],
+        thumbnails_waiting=len(first_thumbnails),
         over=[row for row in rows if row.state in {"done", "cancelled"}][:_OVER_ROWS],
         kind=job_wording.kind,
         cause=job_wording.cause,

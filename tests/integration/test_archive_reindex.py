@@ -15,6 +15,7 @@ from archive.database import DatabaseError
 from archive.local_store import LocalStore
 from archive.models import (
     ChainLink,
+    Derived,
     Enrolment,
     Gap,
     Hold,
@@ -36,6 +37,7 @@ from recorder.manifest import canonical
 from retention import frozen, holds, purge
 from retention.errors import ConfirmationError
 from tests.footage import ROOMS, SECOND, FakeAgent, make_archive
+from tests.thumbnails import derive_now, object_of, rows
 
 FIRST = parse_instant("2026-10-12T10:00:00+03:00")
 LATER = parse_instant("2026-11-20T10:00:00+02:00")
@@ -54,6 +56,7 @@ DERIVED = (
     Segment,
     SegmentManifestRow,
     SampleIndex,
+    Derived,
     Gap,
     ChainLink,
     RoomDay,
@@ -120,12 +123,15 @@ def hold(archive, start_us, end_us) -> None:
 
 
 def test_what_derives_from_manifests_comes_out_byte_for_byte(archive, tmp_path):
-    fill(archive)
+    agent = fill(archive)
+    derive_now(archive, agent.record(LATER + 20 * SECOND))
+    assert agent.send(agent.gap(LATER + 9 * SECOND, LATER + 20 * SECOND)).outcome == "accepted"
     hold(archive, LATER, LATER + SECOND)
     before = dump(archive)
     new, report = rebuilt(archive, tmp_path)
     assert report.findings == []
-    assert (report.segments, report.gaps, report.quarantined, report.holds) == (4, 1, 1, 1)
+    assert (report.segments, report.gaps, report.quarantined, report.holds) == (5, 2, 1, 1)
+    assert report.derived == 1
     assert dump(new) == before
     assert list(check(new, deep=True)) == []
     new.close()
@@ -133,8 +139,9 @@ def test_what_derives_from_manifests_comes_out_byte_for_byte(archive, tmp_path):
 
 def test_a_purged_day_stays_purged_and_what_was_held_is_found_again(archive, tmp_path):
     agent = FakeAgent(archive)
-    agent.record(FIRST)
-    held = agent.record(FIRST + 60 * SECOND)
+    gone, held = agent.record(FIRST), agent.record(FIRST + 60 * SECOND)
+    for segment in (gone, held):
+        derive_now(archive, segment)
     hold(archive, FIRST + 60 * SECOND, FIRST + 61 * SECOND)
     agent.record(LATER)
     made = purge.plan(archive, LATER)
@@ -147,6 +154,26 @@ def test_a_purged_day_stays_purged_and_what_was_held_is_found_again(archive, tmp
     with new.database.reading() as session:
         assert session.get(Segment, held) is not None
         assert session.get(RoomDay, ("108", "2026-10-12")).state == "purged"
+    # The day's key is gone: they could not be made again.
+    assert rows(new) == {held}
+    new.close()
+
+
+def test_thumbnails_that_cannot_be_used_again_are_told_and_left_alone(archive, tmp_path):
+    agent = FakeAgent(archive)
+    altered, alone = agent.record(LATER), agent.record(LATER + 2 * SECOND)
+    for segment in (altered, alone):
+        derive_now(archive, segment)
+    root = archive.store.raw.root
+    path = root / object_of(archive, altered)
+    path.write_bytes(path.read_bytes()[:-1])
+    with archive.database.reading() as session:
+        (root / session.get_one(Segment, alone).object_name).unlink()
+    new, report = rebuilt(archive, tmp_path)
+    assert sorted(finding.kind for finding in report.findings) == ["derived", "foreign"]
+    assert rows(new) == set()
+    # A server makes anew what it can.
+    assert derive_now(new, altered) == "made"
     new.close()
 
 

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from archive import derive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND
 from retention import purge
 from retention.errors import ClockError
@@ -191,6 +192,10 @@ class Life(RuleBasedStateMachine):
 
     # --- purge and restart
 
+    @rule(which=_some, step=st.sampled_from([None, None, *derive.STEPS]))
+    def make_thumbnails(self, which, step):
+        self.driver.derive(which, self.now_us, step)
+
     @rule()
     def purge(self):
         self.driver.purge(self.now_us)
@@ -241,8 +246,9 @@ class Life(RuleBasedStateMachine):
         """Two years later everything that nobody holds is gone, and every chain is whole."""
         if hasattr(self, "driver"):
             self.driver.purge(self.now_us)
-            self.driver.purge(self.now_us + 2 * 366 * 24 * HOUR_US)
-            self.driver.assert_chains()
+            self.now_us += 2 * 366 * 24 * HOUR_US
+            self.driver.purge(self.now_us)
+            self.driver.assert_chains(self.now_us)
             self.driver.archive.close()
             type(self).seen += self.driver.seen
 
@@ -281,7 +287,7 @@ def test_lives_of_an_archive(tmp_path):
     for what in (
         "accepted", "expired", "quarantined", "gap", "held", "released", "registered", "refuse", "approve",
         "destroyed", "kept past due", "opened: audit", "opened: hold", "door: expired", "door: purged",
-        "died in an upload",
+        "died in an upload", "made", "gone",
     ):  # fmt: skip
         assert seen[what], f"no life came to this: {what}; {seen}"
     assert any(what.startswith("died at") for what in seen), seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from archive import figures_job, jobs
+from archive import derive, figures_job, jobs
 from archive.job_worker import JobWorker
 from archive.models import ArchiveMark, CustodyEvent, Job
 from archive.reindex import HOLDS_UNCONFIRMED
@@ -170,6 +170,23 @@ def test_it_is_for_those_whom_it_concerns(archive, url):
     assert state(archive, number) == "failed"
 
 
+def test_thumbnails_that_wait_are_one_line_and_those_that_failed_say_why(archive, operator):
+    for number in range(3):
+        with archive.database.transaction() as session:
+            jobs.enqueue(session, derive.KIND, f"derive:{number}", now_us())
+    page = operator.get("/staff/jobs").text
+    assert "Мініатюри і гучність: чекають 3 частини запису." in page
+    assert "derive:" not in page
+    with archive.database.transaction() as session:
+        held = jobs.lease(session, now_us(), "one", {derive.KIND})
+        error = "the decoding program was ended by SIGSEGV without an answer"
+        jobs.fail(session, held, error, now_us(), chance=0, for_good=True)
+    page = operator.get("/staff/jobs").text
+    assert "чекають 2 частини запису" in page
+    assert "зупинилася на ньому" in page
+    assert "protokol archive derive" in page
+
+
 def test_every_kind_of_job_has_words():
-    assert {KIND, figures_job.KIND} == set(job_wording.KINDS)
+    assert {KIND, figures_job.KIND, derive.KIND} == set(job_wording.KINDS)
     assert job_wording.kind("of a later version").what
