@@ -109,7 +109,7 @@ class _SlicedResponse(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with pieces:
             async for data in pieces:
-                # Before it is sent: of a piece that a leaving reader got half of, too much is told, not nothing.
+                # Before it is sent: of a piece that a reader got half of, too much is told and not nothing.
                 self._sent += len(data)
                 await send({"type": "http.response.body", "body": data, "more_body": True})
                 if self._journal.is_due():
