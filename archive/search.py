@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from archive import room_days
@@ -80,34 +80,48 @@ class StoredSegment(NamedTuple):
     accepted_us: int
 
 
-_STORED = [getattr(Segment, name) for name in StoredSegment._fields]
+# The bound on the start, by the longest segment, keeps the range short that is read. Statements are made
+# once: making one anew and finding it among those known costs as much as half a day's rows.
+_OVERLAPPING = (
+    Segment.room == bindparam("of_room"),
+    Segment.start_us >= bindparam("earliest_us"),
+    Segment.start_us < bindparam("until_us"),
+    Segment.end_us > bindparam("from_us"),
+)
+_SEGMENTS = (
+    select(*(getattr(Segment, name) for name in StoredSegment._fields))
+    .where(*_OVERLAPPING)
+    .order_by(Segment.start_us, Segment.id)
+)
+_OF_SOURCE = _SEGMENTS.where(Segment.source == bindparam("of_source"))
+_RECORDED = select(Segment.start_us, Segment.end_us).where(*_OVERLAPPING).order_by(Segment.start_us)
 
 
 def segments(
     session: Session, room: str, interval: Interval, source: str | None = None
 ) -> list[StoredSegment]:
     """Segments that overlap the interval, by start."""
-    statement = select(*_STORED).where(*_overlapping(room, interval))
-    if source is not None:
-        statement = statement.where(Segment.source == source)
-    rows = session.execute(statement.order_by(Segment.start_us, Segment.id))
+    asked = _asked(room, interval)
+    if source is None:
+        rows = session.execute(_SEGMENTS, asked)
+    else:
+        rows = session.execute(_OF_SOURCE, asked | {"of_source": source})
     return [StoredSegment._make(row) for row in rows]
 
 
-def _overlapping(room: str, interval: Interval) -> tuple[ColumnElement[bool], ...]:
-    """The bound on the start, by the longest segment, keeps the index range short."""
-    return (
-        Segment.room == room,
-        Segment.start_us >= interval.start_us - MAX_SEGMENT_US,
-        Segment.start_us < interval.end_us,
-        Segment.end_us > interval.start_us,
-    )
+def _asked(room: str, interval: Interval) -> dict[str, str | int]:
+    return {
+        "of_room": room,
+        "earliest_us": interval.start_us - MAX_SEGMENT_US,
+        "until_us": interval.end_us,
+        "from_us": interval.start_us,
+    }
 
 
 def _recorded(session: Session, room: str, interval: Interval) -> tuple[Interval, ...]:
-    """The stored time that overlaps the interval, joined; told by an index alone."""
-    statement = select(Segment.start_us, Segment.end_us).where(*_overlapping(room, interval))
-    return _join([Interval(start_us, end_us) for start_us, end_us in session.execute(statement)])
+    """The stored time that overlaps the interval, joined."""
+    rows = session.execute(_RECORDED, _asked(room, interval))
+    return _join([Interval(start_us, end_us) for start_us, end_us in rows])
 
 
 def gaps(session: Session, room: str, interval: Interval) -> list[GapFact]:
