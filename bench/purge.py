@@ -7,6 +7,7 @@ purge was running: of gap records, which take the same locks and write the same 
 
 from __future__ import annotations
 
+import gc
 import shutil
 import statistics
 import tempfile
@@ -51,6 +52,9 @@ def _measure(rows: int, url: str | None) -> dict[str, Any]:
         dates = fill(archive, rows, leaves=_NIGHTS)
         with archive.database.reading() as session:
             zone = archive.timezone(session)
+        # As the server at its start.
+        gc.collect()
+        gc.freeze()
         feeder = _Feeder(archive, parse_date(dates[-1]), zone)
         feeder.start()
         time.sleep(3)
