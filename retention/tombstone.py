@@ -64,7 +64,7 @@ def bury(
     }
     if garbage:
         # Into the table: as entities they would take longer, and ingest waits.
-        session.execute(insert(Garbage.__table__), garbage)
+        session.execute(insert(Garbage.metadata.tables[Garbage.__tablename__]), garbage)
     _delete_rows(session, ids)
     tombstone = Tombstone(room=day.room, date=day.date, purged_us=now_us, body=canonical(document).decode())
     session.add(tombstone)
