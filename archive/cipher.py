@@ -112,8 +112,9 @@ class ObjectCipher:
         self._prefix = material[KEY_BYTES:]
         self._header = header
 
-    def seal(self, number: int, data: bytes | memoryview, *, last: bool) -> bytes:
-        return self._gcm.encrypt(_NONCE.pack(self._prefix, number, last), data, self._header)
+    def seal(self, number: int, data: memoryview, *, last: bool, into: memoryview) -> None:
+        """`into` takes the data and TAG_BYTES more, no less and no more."""
+        self._gcm.encrypt_into(_NONCE.pack(self._prefix, number, last), data, self._header, into)
 
     def unseal(self, number: int, sealed: bytes | memoryview, *, last: bool) -> bytes:
         """Raises CipherError."""
@@ -124,39 +125,48 @@ class ObjectCipher:
 
 
 class ChunkSealer:
-    """Payload in pieces of any size, sealed chunks out. Pieces are kept, not copied: they must not change."""
+    """Payload in pieces of any size, sealed chunks out. Nothing of a piece is kept but its copy.
+
+    A sealed chunk is a view of the one buffer that every chunk is sealed into, so that it stays in the
+    processor's cache: it is to be written before the next one is asked for.
+    """
 
     def __init__(self, cipher: ObjectCipher) -> None:
         self._cipher = cipher
         self.sealed_chunks = 0
+        self._sealed = memoryview(bytearray(SEALED_CHUNK_BYTES))
         # A full chunk waits too, because it may be the last.
-        self._pending: list[memoryview] = []
+        self._pending = memoryview(bytearray(CHUNK_BYTES))
         self.pending_bytes = 0
 
     @property
     def pending(self) -> bytes:
         """The payload that is in no chunk yet; CHUNK_BYTES at most."""
-        return b"".join(self._pending)
+        return bytes(self._pending[: self.pending_bytes])
 
-    def write(self, data: bytes) -> Iterator[bytes]:
+    def write(self, data: bytes | memoryview) -> Iterator[memoryview]:
         """The chunks that are complete and not the last. Must be exhausted before the next call."""
         view = memoryview(data)
-        while self.pending_bytes + len(view) > CHUNK_BYTES:
+        if self.pending_bytes and self.pending_bytes + len(view) > CHUNK_BYTES:
             missing = CHUNK_BYTES - self.pending_bytes
-            self._pending.append(view[:missing])
+            self._pending[self.pending_bytes :] = view[:missing]
             view = view[missing:]
-            yield self._seal()
-        self._pending.append(view)
-        self.pending_bytes += len(view)
+            self.pending_bytes = 0
+            yield self._seal(self._pending)
+        while self.pending_bytes + len(view) > CHUNK_BYTES:
+            chunk, view = view[:CHUNK_BYTES], view[CHUNK_BYTES:]
+            yield self._seal(chunk)
+        end = self.pending_bytes + len(view)
+        self._pending[self.pending_bytes : end] = view
+        self.pending_bytes = end
 
-    def finish(self) -> bytes:
+    def finish(self) -> memoryview:
         """The last chunk; there is always one."""
-        return self._seal(last=True)
+        return self._seal(self._pending[: self.pending_bytes], last=True)
 
-    def _seal(self, *, last: bool = False) -> bytes:
-        data = self._pending[0] if len(self._pending) == 1 else self.pending
-        self._pending, self.pending_bytes = [], 0
-        sealed = self._cipher.seal(self.sealed_chunks, data, last=last)
+    def _seal(self, chunk: memoryview, *, last: bool = False) -> memoryview:
+        sealed = self._sealed[: len(chunk) + TAG_BYTES]
+        self._cipher.seal(self.sealed_chunks, chunk, last=last, into=sealed)
         self.sealed_chunks += 1
         return sealed
 

@@ -87,7 +87,7 @@ class _LocalWriter:
                 raise StoreFullError(f"no space left for {self._path.name}") from error
             raise StoreError(f"cannot store {self._path.name}: {error.strerror}") from error
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         with self._storing():
             write_all(self._fd, data)
 

@@ -177,7 +177,7 @@ class _S3Writer:
                 raise StoreFullError(f"no space left in {self._store.spool_dir} for {self._name}") from error
             raise StoreError(f"cannot spool {self._name}: {error.strerror}") from error
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         with self._spooling():
             write_all(self._fd, data)
         rest = memoryview(data)

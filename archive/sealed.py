@@ -115,7 +115,7 @@ class SealedWriter:
         self._reader = ChunkReader(cipher, raw.pread, None)
         raw.write(header)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         for sealed in self._sealer.write(data):
             self._raw.write(sealed)
 

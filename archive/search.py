@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from archive import room_days
@@ -78,47 +78,59 @@ class StoredSegment(NamedTuple):
     accepted_us: int
 
 
-_STORED = [getattr(Segment, name) for name in StoredSegment._fields]
+# The bound on the start, by the longest segment, keeps the range short that is read. Statements are made
+# once, and of the table's columns: of a day's 540 rows, the entity's would cost a quarter more.
+_COLUMNS = Segment.__table__.c
+_OVERLAPPING = (
+    _COLUMNS.room == bindparam("of_room"),
+    _COLUMNS.start_us >= bindparam("earliest_us"),
+    _COLUMNS.start_us < bindparam("until_us"),
+    _COLUMNS.end_us > bindparam("from_us"),
+)
+_STORED = select(*(_COLUMNS[name] for name in StoredSegment._fields))
+_ONE = _STORED.where(_COLUMNS.id == bindparam("of_id"))
+_SEGMENTS = _STORED.where(*_OVERLAPPING).order_by(_COLUMNS.start_us, _COLUMNS.id)
+_OF_SOURCE = _SEGMENTS.where(_COLUMNS.source == bindparam("of_source"))
+_RECORDED = select(_COLUMNS.start_us, _COLUMNS.end_us).where(*_OVERLAPPING).order_by(_COLUMNS.start_us)
+_RECORDED_BY_SOURCE = _RECORDED.with_only_columns(_COLUMNS.source, _COLUMNS.start_us, _COLUMNS.end_us)
 
 
 def segments(
     session: Session, room: str, interval: Interval, source: str | None = None
 ) -> list[StoredSegment]:
     """Segments that overlap the interval, by start."""
-    statement = select(*_STORED).where(*_overlapping(room, interval))
-    if source is not None:
-        statement = statement.where(Segment.source == source)
-    rows = session.execute(statement.order_by(Segment.start_us, Segment.id))
-    return [StoredSegment._make(row) for row in rows]
+    asked = _asked(room, interval)
+    if source is None:
+        rows = session.execute(_SEGMENTS, asked)
+    else:
+        rows = session.execute(_OF_SOURCE, asked | {"of_source": source})
+    return list(map(StoredSegment._make, rows.all()))
 
 
 def segment(session: Session, segment_id: str) -> StoredSegment | None:
     """A stored segment by its id."""
-    row = session.execute(select(*_STORED).where(Segment.id == segment_id)).one_or_none()
+    row = session.execute(_ONE, {"of_id": segment_id}).one_or_none()
     return StoredSegment._make(row) if row is not None else None
 
 
-def _overlapping(room: str, interval: Interval) -> tuple[ColumnElement[bool], ...]:
-    """The bound on the start, by the longest segment, keeps the index range short."""
-    return (
-        Segment.room == room,
-        Segment.start_us >= interval.start_us - MAX_SEGMENT_US,
-        Segment.start_us < interval.end_us,
-        Segment.end_us > interval.start_us,
-    )
+def _asked(room: str, interval: Interval) -> dict[str, str | int]:
+    return {
+        "of_room": room,
+        "earliest_us": interval.start_us - MAX_SEGMENT_US,
+        "until_us": interval.end_us,
+        "from_us": interval.start_us,
+    }
 
 
 def _recorded(session: Session, room: str, interval: Interval) -> tuple[Interval, ...]:
-    """The stored time that overlaps the interval, joined; told by an index alone."""
-    statement = select(Segment.start_us, Segment.end_us).where(*_overlapping(room, interval))
-    return runs(session.execute(statement.order_by(Segment.start_us)), SEAM_US)
+    """The stored time that overlaps the interval, joined."""
+    return runs(session.execute(_RECORDED, _asked(room, interval)), SEAM_US)
 
 
 def stored_time(session: Session, room: str, interval: Interval) -> dict[str, tuple[Interval, ...]]:
     """By source, the stored time that overlaps the interval, joined."""
-    statement = select(Segment.source, Segment.start_us, Segment.end_us).where(*_overlapping(room, interval))
     found: dict[str, list[tuple[int, int]]] = {}
-    for source, start_us, end_us in session.execute(statement.order_by(Segment.start_us)):
+    for source, start_us, end_us in session.execute(_RECORDED_BY_SOURCE, _asked(room, interval)):
         found.setdefault(source, []).append((start_us, end_us))
     return {source: runs(bounds, SEAM_US) for source, bounds in found.items()}
 

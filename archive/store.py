@@ -39,7 +39,9 @@ class ObjectWriter(Protocol):
     Every method raises StoreFullError or StoreError; after either, nothing is left behind.
     """
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes | memoryview) -> None:
+        """Nothing of `data` is kept: its buffer may hold other bytes on return."""
+
     def pread(self, offset: int, length: int) -> bytes:
         """What was written so far: the archive indexes an object before it is one."""
 

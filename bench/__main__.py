@@ -47,7 +47,10 @@ _TAKEN_BY = {
 )
 @click.option("--cuts", type=click.IntRange(min=1), help="`powercut` only: how many. Default 200.")
 @click.option("--rows", type=click.IntRange(min=1), help="`index`, `purge`: of segments. Default 10 million.")
-@click.option("--url", help="`index`, `month`, `purge`: an empty PostgreSQL database. Default: SQLite.")
+@click.option(
+    "--url",
+    help="`index`, `month`: an empty PostgreSQL database; `purge`: one beside which it makes its own.",
+)
 def main(name: str, *, as_json: bool, **given: Any) -> None:
     """Measure NAME side by side with its peer."""
     options = {option: value for option, value in given.items() if value is not None}

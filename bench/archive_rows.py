@@ -67,12 +67,13 @@ def fill(archive: Archive, rows: int, leaves: int | None = None) -> list[str]:
                 true = place < leaves
                 manifests += [(row[0], bytes(MANIFEST_BYTES) if true else _STUB) for row in made]
                 indexes += [(row[0], bytes(INDEX_BYTES) if true else _STUB) for row in made]
-        with archive.database.engine.connect() as connection, connection.begin():
+        with archive.database.transaction() as session:
+            connection = session.connection()
             bulk(connection, Segment.__tablename__, Segment.__table__.columns.keys(), segments)
             for table, lines in ((SegmentManifestRow, manifests), (SampleIndex, indexes)):
                 bulk(connection, table.__tablename__, ["segment_id", "encoded"], lines)
-    with archive.database.engine.connect() as connection, connection.begin():
-        connection.execute(text("ANALYZE"))
+    with archive.database.transaction() as session:
+        session.execute(text("ANALYZE"))
     return [day.isoformat() for day in days]
 
 
@@ -118,7 +119,8 @@ def make_room_days(archive: Archive, rooms: list[str], days: list[date]) -> None
 def bulk(connection: Connection, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     if not rows:
         return
-    names = ", ".join(columns)
+    # `overlaps` is a word of PostgreSQL's own.
+    names = ", ".join(f'"{column}"' for column in columns)
     driver = connection.connection.driver_connection
     assert driver is not None
     if connection.dialect.name == "sqlite":

@@ -7,14 +7,18 @@ purge was running: of gap records, which take the same locks and write the same 
 
 from __future__ import annotations
 
+import gc
 import shutil
 import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import create_engine, make_url
 from uuid6 import uuid7
 
 from archive.enrolment import enroll
@@ -32,8 +36,12 @@ _NIGHTS = 3
 
 
 def run(rows: int = _ROWS, url: str | None = None) -> dict[str, Any]:
-    """With `url`, that database is used for both sizes, one after the other: it must be empty."""
-    small, large = (_measure(count, url) for count in (rows // 10, rows))
+    """With `url`, each size gets a database of its own beside the one named, on its PostgreSQL server."""
+    measured = []
+    for count in (rows // 10, rows):
+        with _database(url) as own:
+            measured.append(_measure(count, own))
+    small, large = measured
     return {
         "rows": [rows // 10, rows],
         "night_s": [small["night_s"], large["night_s"]],
@@ -44,6 +52,24 @@ def run(rows: int = _ROWS, url: str | None = None) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _database(url: str | None) -> Iterator[str | None]:
+    if url is None:
+        yield None
+        return
+    named = make_url(url)
+    beside = create_engine(named, isolation_level="AUTOCOMMIT")
+    own = f"{named.database}_purge"
+    with beside.connect() as connection:
+        connection.exec_driver_sql(f'CREATE DATABASE "{own}"')
+    try:
+        yield named.set(database=own).render_as_string(hide_password=False)
+    finally:
+        with beside.connect() as connection:
+            connection.exec_driver_sql(f'DROP DATABASE "{own}" WITH (FORCE)')
+        beside.dispose()
+
+
 def _measure(rows: int, url: str | None) -> dict[str, Any]:
     directory = Path(tempfile.mkdtemp(prefix="protokol-purge-"))
     try:
@@ -51,6 +77,9 @@ def _measure(rows: int, url: str | None) -> dict[str, Any]:
         dates = fill(archive, rows, leaves=_NIGHTS)
         with archive.database.reading() as session:
             zone = archive.timezone(session)
+        # As the server at its start.
+        gc.collect()
+        gc.freeze()
         feeder = _Feeder(archive, parse_date(dates[-1]), zone)
         feeder.start()
         time.sleep(3)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -196,12 +197,39 @@ Manifest = Annotated[SegmentManifest | GapManifest, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[SegmentManifest | GapManifest] = TypeAdapter(Manifest)
 
 
+# Members in the order of code points: of ASCII names that is RFC 8785's order by UTF-16.
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_EXACT = 2**53
+
+
 def canonical(document: dict[str, Any]) -> bytes:
     """RFC 8785 bytes; raises ManifestError for what has none (NaN, integers beyond 2^53)."""
     try:
-        return rfc8785.dumps(document)
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        # A tombstone of 540 segments, written while ingest waits: a third of the time.
+        return _encode(document).encode() if _is_plain(document) else rfc8785.dumps(document)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError) as error:
         raise ManifestError(f"no canonical form: {error}") from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the standard library writes RFC 8785's bytes of it: no floats, no name that sorts otherwise."""
+    if type(value) is dict:
+        if not "".join(value).isascii():
+            return False
+        value = value.values()
+    elif type(value) is not list:
+        value = (value,)
+    for each in value:
+        kind = type(each)
+        if kind is int:
+            if not -_EXACT < each < _EXACT:
+                return False
+        elif kind is dict or kind is list:
+            if not _is_plain(each):
+                return False
+        elif not (kind is str or each is None or kind is bool):
+            return False
+    return True
 
 
 class SignedManifest:

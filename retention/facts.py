@@ -76,7 +76,8 @@ def items_of(session: Session, room: str, date: str, timezone: str) -> tuple[Ite
             )
         )
     ]
-    return tuple(sorted(items))
+    # As items sort, by the parts that tell each from all others: the rest would be compared in Python.
+    return tuple(sorted(items, key=lambda item: (item.kind, item.id)))
 
 
 def local_day(date: str, timezone: str) -> Interval:

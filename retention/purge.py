@@ -8,6 +8,7 @@ itself the list of what the next run has to finish.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,9 @@ STEPS = (
 )
 # Of 10 KB each: some milliseconds of the database's one writer.
 _LEAVES_AT_ONCE = 100
+# Whoever waits for SQLite's one writer looks each 5 ms (archive.sqlite): between two transactions of a purge
+# there is time for everybody.
+_GIVE_WAY_S = 0.01
 _log = get_logger()
 
 
@@ -185,6 +189,15 @@ def _require_confirmation(made: policy.Plan, confirm: str | None) -> None:
 
 
 @contextmanager
+def _writing(archive: Archive) -> Iterator[Session]:
+    """A writing transaction, after which ingest comes first."""
+    with archive.database.transaction() as session:
+        yield session
+    if archive.database.is_sqlite:
+        time.sleep(_GIVE_WAY_S)
+
+
+@contextmanager
 def _isolated(report: Report, what: str) -> Iterator[None]:
     """One day's failure is told and must not keep the other days from their purge."""
     try:
@@ -200,7 +213,7 @@ def _purge_day(
     """The day's one transaction. None when, under the lock, there is nothing to do any more."""
     room, date = decision.room, decision.date
     prepared = shred.prepare(archive, decision)
-    with archive.database.transaction() as session:
+    with _writing(archive) as session:
         locked = room_days.lock(session, archive.configurations, [(room, date)])
         day = locked[room, date]
         fault("locked")
@@ -278,7 +291,7 @@ def _finish(
             continue
         with _isolated(report, f"tombstone {tombstone_id}"):
             _strip(archive, tombstone_id)
-            with archive.database.transaction() as session:
+            with _writing(archive) as session:
                 number = certificate.issue(session, archive, tombstone_id, actor=actor, now_us=told.now_us)
                 fault("signed")
             if number is not None:
@@ -300,7 +313,7 @@ def _strip(archive: Archive, tombstone_id: int) -> None:
     with archive.database.reading() as session:
         left = tombstone.leaves(session, tombstone_id)
     for start in range(0, len(left), _LEAVES_AT_ONCE):
-        with archive.database.transaction() as session:
+        with _writing(archive) as session:
             tombstone.strip(session, left[start : start + _LEAVES_AT_ONCE])
 
 
@@ -322,7 +335,7 @@ def _unlink(archive: Archive, room: str, date: str, fault: Fault) -> None:
     # What was made of a segment goes with it, whether or not a row ever told of it.
     archive.store.delete(derived.with_theirs(name for name in names if derived.owner_of(name) not in needed))
     fault("unlinked")
-    with archive.database.transaction() as session:
+    with _writing(archive) as session:
         for batch in facts.batches(names):
             session.execute(delete(Garbage).where(Garbage.object_name.in_(batch)))
     fault("swept")
@@ -333,6 +346,6 @@ def _unlink(archive: Archive, room: str, date: str, fault: Fault) -> None:
 def _purge_strays(archive: Archive, told: Clock, report: Report, actor: str, fault: Fault) -> None:
     for day, names in strays.find(archive, told.now_us).items():
         with _isolated(report, f"strays of {day[0]} {day[1]}"):
-            with archive.database.transaction() as session:
+            with _writing(archive) as session:
                 report.strays += strays.bury(session, archive, day, names, actor=actor, now_us=told.now_us)
             _finish(archive, told, report, actor, fault, day=day)

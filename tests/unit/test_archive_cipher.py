@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 
 import pytest
@@ -45,8 +46,8 @@ def sealed(plain, cuts=(), secret=SECRET, salt=SALT):
     sealer = ChunkSealer(ObjectCipher(secret, header))
     edges = [0, *sorted(cut % (len(plain) + 1) for cut in cuts), len(plain)]
     pieces = [plain[start:end] for start, end in pairwise(edges)]
-    chunks = [chunk for piece in pieces for chunk in sealer.write(piece)]
-    return header + b"".join(chunks) + sealer.finish()
+    chunks = [bytes(chunk) for piece in pieces for chunk in sealer.write(piece)]
+    return header + b"".join(chunks) + bytes(sealer.finish())
 
 
 def opened(raw):
@@ -75,6 +76,13 @@ def test_any_range_equals_the_plain_slice_however_it_was_written(size, cuts, dat
         offset = data.draw(st.integers(0, size))
         length = data.draw(st.integers(0, size - offset))
         assert reader.read(offset, length) == plain[offset : offset + length]
+
+
+def test_an_object_is_sealed_as_it_was_in_every_release():
+    # Of pieces that end inside a chunk, at its end, and are empty.
+    raw = sealed(payload(3 * CHUNK_BYTES + 5), (7, CHUNK_BYTES, CHUNK_BYTES, 100_000))
+    golden = "5ab584c48af1740cf8752f5284c74b3d7eeb5e1a10b6489917008d4ecb8233ab"
+    assert hashlib.sha256(raw).hexdigest() == golden
 
 
 @given(sizes, st.data())

@@ -6,6 +6,7 @@ import base64
 import json
 
 import pytest
+import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from recorder.manifest import (
     GapManifest,
     ManifestError,
     SegmentManifest,
+    canonical,
     decode,
     decode_header,
     enrolment_of,
@@ -54,6 +56,38 @@ SEGMENT = {
     "media_sha256": "0" * 64,
     "recovered": False,
 }  # fmt: skip
+# Whatever its kind, also of what has no canonical form or one that the standard library does not write.
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**54), 2**54) | st.floats() | st.text() | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), values, max_size=4))
+def test_the_canonical_form_is_rfc_8785s(document):
+    try:
+        expected = rfc8785.dumps(document)
+    except rfc8785.CanonicalizationError:
+        with pytest.raises(ManifestError):
+            canonical(document)
+    else:
+        assert canonical(document) == expected
+
+
+def test_integers_end_where_they_are_exact():
+    for edge in (2**53 - 1, 1 - 2**53):
+        assert canonical({"": edge}) == b'{"":%d}' % edge
+        with pytest.raises(ManifestError):
+            canonical({"": 2 * edge})
+    with pytest.raises(ManifestError):
+        canonical({"": 2**53})
+
+
+@pytest.mark.parametrize("names", [["\U0001f600", "\uffff"], ["b", "a", "é"], ["\x7f", "\x1f", "\\", '"']])
+def test_names_are_ordered_by_utf_16_and_escaped_alike(names):
+    document = dict.fromkeys(names, "\x00\x1f\x7f\u2028/\\")
+    assert canonical(document) == rfc8785.dumps(document)
 
 
 @pytest.mark.parametrize("manifest", [GapManifest(**GAP), SegmentManifest.model_validate(SEGMENT)])
