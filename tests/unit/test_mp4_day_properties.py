@@ -22,8 +22,8 @@ from recorder.intervals import Interval
 from tests.mp4_footage import WALL, footage
 from tests.mp4_synthetic import VIDEO_TICKS, Footage, Made, MadeSegment, make_segment
 
-# Half a tick of 16 kHz and the rounding of two times to microseconds.
-TICK_US = 34
+# A tick of 16 kHz (two roundings) and the rounding of two times to microseconds.
+TICK_US = 65
 PACKET_TICKS = 1024
 COMMON = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
