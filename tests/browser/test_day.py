@@ -63,8 +63,13 @@ def focus_on(page: Page, selector: str) -> None:
     raise AssertionError(f"{selector} cannot be reached by Tab")
 
 
+def is_ready(page: Page) -> None:
+    """The scripts have taken the page over."""
+    expect(page.locator("[data-deck]")).to_be_visible(timeout=PLAYS_MS)
+
+
 def go_to(page: Page, time: str) -> None:
-    expect(page.locator("[data-deck]")).to_be_visible()
+    is_ready(page)
     page.keyboard.press("g")
     page.keyboard.type(time)
     page.keyboard.press("Enter")
@@ -221,6 +226,7 @@ def test_no_barrier_on_the_day_and_its_calendar(page: Page, scheme: str) -> None
 def test_keys_can_be_switched_off(page: Page) -> None:
     log_in(page, "auditor")
     page.goto(DAY)
+    is_ready(page)
     page.locator("[data-strip]").focus()
     page.keyboard.press("?")
     page.get_by_label("Клавіші ввімкнено").uncheck()
@@ -228,6 +234,7 @@ def test_keys_can_be_switched_off(page: Page) -> None:
     page.keyboard.press("i")
     expect(page.locator("[data-marked]")).to_have_text("Початок і кінець не позначено.")
     page.reload()
+    is_ready(page)
     page.locator("[data-strip]").focus()
     page.keyboard.press("i")
     expect(page.locator("[data-marked]")).to_have_text("Початок і кінець не позначено.")
