@@ -124,13 +124,20 @@ export class Player {
   }
 
   // One picture on (1) or back (-1), over a gap as well. How long a picture lasts is learnt by looking.
+  // A press that comes while another one is carried out waits for it; of several, the last.
   async frame(direction) {
     this.video.pause();
-    if (this.stepping || !this.isOpen) return;
+    if (!this.isOpen) return;
+    this.pressed = direction;
+    if (this.stepping) return;
     this.stepping = true;
     await this.opening;
     await this.#arrival();
-    if (this.shownS !== null) await (direction > 0 ? this.#forward() : this.#back());
+    while (this.pressed && this.shownS !== null) {
+      const wanted = this.pressed;
+      this.pressed = 0;
+      await (wanted > 0 ? this.#forward() : this.#back());
+    }
     this.stepping = false;
   }
 
