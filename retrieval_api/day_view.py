@@ -52,7 +52,7 @@ def strip(
     """Windows below; on them what is recorded, missing (labelled by `cause`), still to come, held; above
     them what happened `beside`, with its label.
     """
-    whole = _horizon(facts, day, zone)
+    whole = horizon(facts, day, zone)
     recorded = _marks("recorded", facts.recorded, whole)
     gaps = [
         mark
@@ -110,7 +110,8 @@ def _reading_us(day: date, text: str, zone: str, *, fold: int) -> int:
     return to_us(moment.astimezone(UTC))
 
 
-def _horizon(facts: Coverage, day: date, zone: str) -> Interval:
+def horizon(facts: Coverage, day: date, zone: str) -> Interval:
+    """Whole hours around the day's windows: what a strip of the day shows."""
     midnight_us = local_midnight_us(day, zone)
     if not facts.windows:
         return Interval(*(midnight_us + hour * _HOUR_US for hour in _USUAL_HOURS))

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy import select
 
 from archive import asking, marks, search
+from archive.door import GroundError
+from archive.models import Mark
+from archive.models import Request as Application
 from archive.mp4.virtual import ClipTooLongError, CodecChangeError
+from archive.search import Coverage
 from archive.system import Archive
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_SECOND, format_instant, to_datetime
 from recorder.rooms import RoomConfiguration
 from recorder.working_hours import windows
-from retrieval_api import clip_plan, day_view, grounds, pages, wording
+from retrieval_api import clip_plan, day_document, day_view, day_wording, grounds, pages, wording
 from retrieval_api.auth import Staff
+from retrieval_api.i18n import Localizer
 from retrieval_api.pages import localizer_of, today_of
 from retrieval_api.problems import Problem, as_problem
+from retrieval_api.routes.extension import CHANGE_ROLES
 from retrieval_api.routes.rooms import ArchiveDep, FootageStaff, NowDep, RoomsDep
 
 router = APIRouter(prefix="/staff", include_in_schema=False)
@@ -28,16 +36,20 @@ router = APIRouter(prefix="/staff", include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The form under the strip, as it was filled in; shown again whatever comes of it."""
+    """An interval of the day as it was asked for; shown again whatever comes of it.
+
+    By itself it is a link to an interval, which the player marks; `opens` asks for a clip of it.
+    """
 
     start: str = ""
     end: str = ""
     ground: str = ""
     reference: str = ""
+    open: bool = False
 
     @property
-    def is_empty(self) -> bool:
-        return not (self.start or self.end)
+    def opens(self) -> bool:
+        return bool(self.start or self.end) and (self.open or bool(self.ground))
 
     @property
     def stated(self) -> str:
@@ -58,8 +70,38 @@ def _asked(
     end: Annotated[str, Query(alias="to", max_length=20)] = "",
     ground: Annotated[str, Query(max_length=20)] = "",
     reference: Annotated[str, Query(max_length=40)] = "",
+    *,
+    open: bool = False,  # noqa: A002 (the name in the address)
 ) -> Asked:
-    return Asked(start, end, ground, reference)
+    return Asked(start, end, ground, reference, open)
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """What the archive knows of a room's day; `request_numbers` by the id of a request that holds it."""
+
+    room_id: str
+    configuration: RoomConfiguration
+    facts: Coverage
+    beside: Sequence[Mark]
+    request_numbers: dict[int, str]
+
+
+def _read(archive: Archive, room: str, day: date, zone: str, now_us: int) -> _Day:
+    with archive.database.reading() as session:
+        room_id = search.room_id(session, archive.configurations, room)
+        facts = search.coverage(session, archive.configurations, room_id, day.isoformat(), now_us)
+        wanted = {hold.request_id for hold in facts.holds}
+        numbers = session.execute(
+            select(Application.id, Application.number).where(Application.id.in_(wanted))
+        )
+        return _Day(
+            room_id,
+            archive.configurations.last_known(session, room_id),
+            facts,
+            marks.of_day(session, room_id, day, zone),
+            {row.id: row.number for row in numbers},
+        )
 
 
 @router.get("/rooms/{room}/day")
@@ -73,22 +115,22 @@ def day_page(
     asked: Annotated[Asked, Depends(_asked)],
     today: Annotated[date, Depends(today_of)],
     date_text: Annotated[str, Query(alias="date", max_length=20)] = "",
+    source: Annotated[str, Query(max_length=40)] = "",
+    placed: Annotated[int, Query(alias="held")] = 0,
+    *,
+    part: bool = False,
 ) -> Response:
     day = asking.date_of(date_text) if date_text else today
     zone = rooms.council.timezone
     texts = localizer_of(request)
-    kept_ground, _, kept_reference = (staff.ground or "").partition(":")
-    with archive.database.reading() as session:
-        room_id = search.room_id(session, archive.configurations, room)
-        configuration = archive.configurations.last_known(session, room_id)
-        facts = search.coverage(session, archive.configurations, room_id, day.isoformat(), now_us)
-        beside = marks.of_day(session, room_id, day, zone)
+    read = _read(archive, room, day, zone, now_us)
+    configuration, facts = read.configuration, read.facts
     clip: dict[str, Any] | None = None
     problem: Problem | None = None
     parts: list[Part] = []
-    if not asked.is_empty:
+    if asked.opens:
         try:
-            opening = _opening(archive, staff, room_id, day, asked, zone)
+            opening = _opening(archive, staff, read.room_id, day, asked, zone)
             try:
                 clip = _clip(archive, opening, zone, now_us)
             except (ClipTooLongError, CodecChangeError):
@@ -115,21 +157,61 @@ def day_page(
             lambda cause: texts.gettext(wording.cause_past(cause)),
             [
                 (marks.interval(mark, now_us), texts.gettext(wording.MARKS.get(mark.kind, mark.kind)))
-                for mark in beside
+                for mark in read.beside
             ],
         ),
-        beside=beside,
+        beside=read.beside,
+        request_numbers=read.request_numbers,
         mark_words=wording.MARKS,
         asked=asked,
         grounds=grounds.allowed(staff.role),
-        kept_ground=kept_ground,
-        kept_reference=kept_reference,
+        ground=_ground_in_force(staff, texts),
+        source=source,
+        may_hold=staff.role in CHANGE_ROLES,
+        here=_address(request),
+        weekdays=[date(2026, 11, 16) + timedelta(days=each) for each in range(7)],
+        held=next((hold for hold in facts.holds if hold.id == placed), None),
+        held_in_part=part,
         clip=clip,
         problem=problem.page if problem else None,
         parts=parts,
         cause_past=wording.cause_past,
         tracks=wording.TRACKS,
     )
+
+
+@router.get("/rooms/{room}/day.json")
+def day_facts(
+    request: Request,
+    room: str,
+    archive: ArchiveDep,
+    now_us: NowDep,
+    rooms: RoomsDep,
+    staff: FootageStaff,
+    date_text: Annotated[str, Query(alias="date", max_length=20)],
+) -> JSONResponse:
+    """All that the strip of the day draws, with the words of the reader's language; no footage."""
+    del staff
+    day, texts = asking.date_of(date_text), localizer_of(request)
+    read = _read(archive, room, day, rooms.council.timezone, now_us)
+    told = day_document.document(read.facts, read.beside, read.request_numbers, day, now_us, texts)
+    return JSONResponse(
+        {**told, "words": day_wording.sentences(texts)}, headers={"Cache-Control": "no-store"}
+    )
+
+
+def _ground_in_force(staff: Staff, texts: Localizer) -> str:
+    """On what ground this visit opens footage, in words; empty where it has to be stated first."""
+    try:
+        ground = grounds.of_visit(staff, None)
+    except (Problem, GroundError):
+        return ""
+    return texts.gettext(wording.GROUNDS.get(ground.kind, ground.kind), reference=ground.reference or "")
+
+
+def _address(request: Request) -> str:
+    """This page's own, to come back to it."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def _following(day: date, today: date, configuration: RoomConfiguration) -> date | None:
@@ -162,6 +244,7 @@ def _parts(archive: Archive, opening: clip_plan.Opening, asked: Asked, zone: str
                 "date": f"{start:%Y-%m-%d}",
                 "from": f"{start:%H:%M:%S}",
                 "to": f"{end:%H:%M:%S}",
+                "open": "true",
                 "ground": asked.ground,
                 "reference": asked.reference,
             }

@@ -291,7 +291,7 @@ def test_a_day_of_a_room_is_a_page(recorded, operator) -> None:
     assert nothing.status_code == 404
     assert "Цей час ще не настав" in nothing.text
     assert 'value="23:59:58"' in nothing.text, "what was filled in stays"
-    no_ground = operator.get(f"/staff/rooms/108/day?date={date}&from=10:00&to=10:01")
+    no_ground = operator.get(f"/staff/rooms/108/day?date={date}&from=10:00&to=10:01&open=true")
     assert no_ground.status_code == 428
     assert "Вкажіть підставу" in no_ground.text
     with recorded.archive.database.reading() as session:
