@@ -5,15 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from archive import account, custody_check, enrolment
+from archive import account, custody_check, enrolment, log_origin, proofs
 from archive.keys import KeyGoneError
-from archive.models import ChainLink, Enrolment, Gap, Garbage, Quarantine, Segment, SegmentManifestRow
+from archive.models import (
+    ChainLink,
+    CustodyCheckpoint,
+    Enrolment,
+    Gap,
+    Garbage,
+    Quarantine,
+    Segment,
+    SegmentManifestRow,
+)
 from archive.sealed import AlteredError
 from archive.store import ObjectMissingError, ObjectReader, Store, StoreError
 from archive.system import Archive
@@ -71,9 +81,28 @@ def check(archive: Archive, *, deep: bool = False) -> Iterator[Finding]:
         yield from _account(session, archive)
         for row in session.scalars(select(Garbage).order_by(Garbage.object_name)):
             yield Finding("garbage", f"{row.object_name} is destroyed but not unlinked yet")
-        for name in archive.records.differences(session):
+        differences = archive.records.differences(session), proofs.differences(archive.records, session)
+        for name in chain.from_iterable(differences):
             yield Finding("record", f"{name} is missing, older than the index, or not signed by this server")
     yield from custody_findings(archive)
+
+
+def notes(archive: Archive) -> Iterator[str]:
+    """What explains the archive's state and asks nobody to do anything: no findings."""
+    with archive.database.reading() as session:
+        origin = log_origin.read(session, archive.server_key.public_key())
+        if origin is None:
+            return
+        zone = archive.timezone(session)
+        number, certificate = origin.checkpoint, origin.certificate
+        date = session.scalar(select(CustodyCheckpoint.date).where(CustodyCheckpoint.number == number))
+    proven = [
+        *([f"checkpoint {number} of {date}"] if number else []),
+        *([f"certificate {certificate}"] if certificate else []),
+    ]
+    stand = f"; up to {' and '.join(proven)} the proofs stand by their signatures alone" if proven else ""
+    when = format_instant(origin.rebuilt_us, zone)
+    yield f"the index was rebuilt at {when}: its log of actions begins there{stand}"
 
 
 def custody_findings(archive: Archive) -> Iterator[Finding]:

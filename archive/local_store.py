@@ -53,9 +53,9 @@ class LocalStore:
             except OSError as error:
                 raise StoreError(f"cannot make deletions in {directory} durable: {error.strerror}") from error
 
-    def names(self) -> Iterator[str]:
+    def names(self, within: str = "") -> Iterator[str]:
         # By name, as every store sorts: by path, room 108 would come before room 108-a.
-        for path in sorted(self.root.glob("*/*/*"), key=str):
+        for path in sorted(self.root.glob(f"{within or '*/*'}/*"), key=str):
             if path.is_file() and not path.name.startswith(_TEMPORARY):
                 yield path.relative_to(self.root).as_posix()
 

@@ -92,11 +92,11 @@ class S3ObjectStore:
 
             retrying(f"cannot delete {batch[0]}{more}", self.writing, attempt)
 
-    def names(self) -> Iterator[str]:
+    def names(self, within: str = "") -> Iterator[str]:
         """A store may list late what it has just taken in or lost a daemon for: `open` is the truth."""
         last: str | None = None
         while True:
-            page = retrying("cannot list the store", self.reading, partial(self._page, last))
+            page = retrying("cannot list the store", self.reading, partial(self._page, within or None, last))
             for name in page:
                 if name.count("/") == 2:
                     yield name
@@ -104,8 +104,8 @@ class S3ObjectStore:
                 return
             last = page[-1]
 
-    def _page(self, after: str | None) -> list[str]:
-        stream = obstore.list(self.for_reading, offset=after, chunk_size=self.listed_at_once)
+    def _page(self, within: str | None, after: str | None) -> list[str]:
+        stream = obstore.list(self.for_reading, within, offset=after, chunk_size=self.listed_at_once)
         return [entry["path"] for entry in next(iter(stream), [])]
 
     def sweep(self) -> int:

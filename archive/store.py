@@ -69,8 +69,11 @@ class Store(Protocol):
     def delete(self, names: Iterable[str]) -> None:
         """Gone durably on return; names that are gone already are no error."""
 
-    def names(self) -> Iterator[str]:
-        """Of every committed object, sorted by code points. Raises StoreError."""
+    def names(self, within: str = "") -> Iterator[str]:
+        """Of every committed object, or of those of one directory (`108/2026-11-20`), sorted by code points.
+
+        Raises StoreError.
+        """
 
     def sweep(self) -> int:
         """Remove what unfinished writers left; how many. Only while nobody writes, if the store is local."""

@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from archive import ballast, custody, room_days
+from archive import ballast, custody, proofs, room_days
 from archive.models import Gap, Garbage, Quarantine, Segment, Tombstone
 from archive.store import ObjectMissingError, StoreError
 from archive.system import Archive
@@ -146,6 +146,7 @@ def run(
     with _isolated(report, "records"), archive.database.reading() as session:
         # Last, when a full disk has room again: what a hold of a moment without the store has left out.
         archive.records.sync(session)
+        proofs.sync(archive.records, session)
     return report
 
 
@@ -284,6 +285,8 @@ def _finish(
             if number is not None:
                 report.certificates.append(number)
                 fault("certified")
+                with archive.database.reading() as session:
+                    proofs.keep_certificate(archive.records, session, number)
 
 
 def _keyed(archive: Archive, report: Report, day: tuple[str, str] | None) -> set[tuple[str, str]]:
