@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from archive import account, custody_check, enrolment, log_origin, proofs
-from archive.keys import KeyGoneError
+from archive.keys import KeyDamagedError, KeyGoneError
 from archive.models import (
     ChainLink,
     CustodyCheckpoint,
@@ -37,6 +37,7 @@ Kind = Literal[
     "altered",
     "unreadable",
     "keyless",
+    "damaged_key",
     "doubled",
     "foreign",
     "signature",
@@ -53,6 +54,7 @@ ADVICE: dict[str, str] = {
     "altered": "restore the object from a backup of the store; keep the altered one for the inquiry",
     "unreadable": "the store did not give it: look at its disk or its server, then check again",
     "keyless": "its key is not in the key database: was a backup of the keys or of the index put back?",
+    "damaged_key": "restore the key database from its backup; until then nothing under that key opens",
     "doubled": "the same place on the chain twice: compare the two, and keep both for the inquiry",
     "foreign": "no row names this object: an upload that was cut off after its rename, or a stranger's file",
     "signature": "the stored manifest was not signed by the enrolled key: keep everything and inquire",
@@ -156,23 +158,25 @@ def _object(store: Store, name: str, size_bytes: int, sha256: str | None) -> Fin
     except ObjectMissingError:
         return Finding("missing", f"{name} is in the index and not in the store")
     except StoreError as error:
-        return _refused(error)
+        return _refused(name, error)
     try:
         if reader.size_bytes != size_bytes:
             return Finding("altered", f"{name} has {reader.size_bytes} bytes, the index says {size_bytes}")
         if sha256 is not None and _digest(reader) != sha256:
             return Finding("altered", f"{name} does not have the digest that was accepted")
     except StoreError as error:
-        return _refused(error)
+        return _refused(name, error)
     finally:
         reader.close()
     return None
 
 
-def _refused(error: StoreError) -> Finding:
+def _refused(name: str, error: StoreError) -> Finding:
     match error:
         case KeyGoneError():
             return Finding("keyless", str(error))
+        case KeyDamagedError():
+            return Finding("damaged_key", f"{name}: {error}")
         case AlteredError():
             return Finding("altered", str(error))
         case _:

@@ -3,8 +3,8 @@
 Holds, enrolled public keys, versions of the rooms file and proofs (archive.proofs) are small objects of the
 raw store, each signed by the server's key together with its name, so that nobody with the store alone can add
 a key, or pass one record off as another. They name nobody: a hold's reason, ground and author stay in its
-row. Who has the store can still remove a record, or put an older one of the same name back: `check` tells both
-while the index stands, and after its loss a person confirms the holds.
+row. Who has the store can still remove a record, or put an older one of the same name back: `check` tells
+both while the index stands, and after its loss a person confirms the holds.
 
 A record is written after the commit of what it tells about: the index is the truth, and a store that is away
 must not keep a resident from asking for a recording. `sync` writes what such a moment, or a crash, has left

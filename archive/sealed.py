@@ -100,8 +100,8 @@ class SealedStore:
         """Of footage, sorted: records are not sealed, and are archive.records' own."""
         return (name for name in self.raw.names(within) if not name.startswith(f"{RECORDS}/"))
 
-    def sweep(self) -> int:
-        return self.raw.sweep()
+    def sweep(self, *, alone: bool) -> int:
+        return self.raw.sweep(alone=alone)
 
 
 class SealedWriter:

@@ -29,6 +29,10 @@ class ObjectMissingError(StoreError):
     """No object bears that name."""
 
 
+class StoreAwayError(StoreError):
+    """The store itself fails, or is not there; the same may do well in a while. Nothing was stored."""
+
+
 class StoreFullError(StoreError):
     """No room is left; nothing was stored."""
 
@@ -75,8 +79,11 @@ class Store(Protocol):
         Raises StoreError.
         """
 
-    def sweep(self) -> int:
-        """Remove what unfinished writers left; how many. Only while nobody writes, if the store is local."""
+    def sweep(self, *, alone: bool) -> int:
+        """Remove what unfinished writers left; how many.
+
+        While others may be writing, `alone` is false: only what is too old to be theirs is removed then.
+        """
 
 
 def object_name(room: str, date: str, object_id: str, suffix: str = "mp4") -> str:

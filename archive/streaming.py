@@ -42,6 +42,17 @@ def read_slices(
             reader.close()
 
 
+def require_readable(store: Store, slices: Iterable[Literal | Stored]) -> None:
+    """Opens the first object of the slices, and closes it: what fails there can be told before an answer begins.
+
+    Raises StoreError.
+    """
+    for each in slices:
+        if isinstance(each, Stored):
+            store.open(each.name).close()
+            return
+
+
 def _pieces(each: Literal | Stored, reader: ObjectReader | None, piece_bytes: int) -> Iterator[bytes]:
     if isinstance(each, Literal):
         yield each.data

@@ -12,16 +12,22 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
+from archive import room_days
 from archive.keys import KeyGoneError
 from archive.models import Gap, Quarantine, RoomDay, SampleIndex, Segment
 from archive.sealed import AlteredError
-from archive.store import ObjectMissingError
+from archive.store import ObjectMissingError, StoreError
 from archive.system import Archive
 from recorder.logging import get_logger
-from retention.facts import batches
+from retention import tombstone
+from retention.facts import batches, local_day
 from retention.policy import Decision, Kind
 
 _log = get_logger()
+
+
+class HeldUnreadableError(StoreError):
+    """Nothing tells the key of a held object for now: its room-day must wait."""
 
 
 def prepare(archive: Archive, decision: Decision) -> frozenset[str]:
@@ -29,7 +35,7 @@ def prepare(archive: Archive, decision: Decision) -> frozenset[str]:
     held day's objects, and on SQLite nobody else would write meanwhile. The names that need no second look.
 
     An object that is replaced by its twin after that is the twin's to retain (archive.ingest). Raises
-    StoreError.
+    HeldUnreadableError, StoreError.
     """
     with archive.database.reading() as session:
         held = list(_held(session, decision))
@@ -67,6 +73,11 @@ def _secrets(
                 found += 1
         except (AlteredError, KeyGoneError) as error:
             problem = error
+        if not found and not isinstance(problem, KeyGoneError):
+            raise HeldUnreadableError(
+                f"{name} is held and cannot be read, and with its day's key it would be lost for ever: "
+                "restore it from a backup of the store, or release its hold; until then the day stays"
+            ) from problem
         if not found:
             _log.error("held_object_unreadable", alarm=True, object=name, error=problem)
 
@@ -110,7 +121,19 @@ def destroy(archive: Archive, room: str, date: str, now_us: int) -> bool:
         for table in (Segment, Gap, Quarantine):
             of_day = select(table.object_name).where(table.room == room, table.date == date)
             needed += (name for name in session.scalars(of_day) if name is not None)
+        needed += _lost(session, archive, room, date, archive.store.keys.retained(room, date) - set(needed))
     return archive.store.keys.destroy(room, date, needed, now_us)
+
+
+def _lost(session: Session, archive: Archive, room: str, date: str, names: set[str]) -> Iterator[str]:
+    """Of the objects that no row names, those that a hold may keep: one that could not be read when the index
+    was rebuilt has no row, and no tombstone either. Restored, it can be made a row of by another rebuild.
+    """
+    whole = local_day(date, archive.timezone(session))
+    if not names or not room_days.active_holds(session, room, whole):
+        return
+    buried = tombstone.buried(session, room, date)
+    yield from (name for name in names if not any(each in name for each in buried))
 
 
 def left(archive: Archive) -> set[tuple[str, str]]:

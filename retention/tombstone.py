@@ -74,6 +74,16 @@ def bury(
     return tombstone
 
 
+def buried(session: Session, room: str, date: str) -> set[str]:
+    """Ids, which their objects' names bear, of all that tombstones of the room-day tell of."""
+    found: set[str] = set()
+    for body in session.scalars(select(Tombstone.body).where(Tombstone.room == room, Tombstone.date == date)):
+        told = json.loads(body)
+        found.update(each["id"] for each in (*told["segments"], *told["gaps"]))
+        found.update(f"q-{each['claimed_id']}-{each['sha256'][:16]}" for each in told["quarantined"])
+    return found
+
+
 def leaves(session: Session, tombstone_id: int) -> list[str]:
     """The segments of a tombstone of which a manifest or a sample index is left."""
     body = json.loads(session.get_one(Tombstone, tombstone_id).body)

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from archive import door, viewing
 from archive.door import Ground
 from archive.mp4.virtual import Piece, Stored, VirtualMp4, build
-from archive.streaming import read_slices
+from archive.streaming import read_slices, require_readable
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, format_instant, to_datetime
 from recorder.intervals import Interval
@@ -111,6 +111,8 @@ def answer(
     headers["Content-Length"] = str(chosen.end - chosen.start)
     if request.method == "HEAD":
         return Response(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
+    # Once the answer has begun, a store that is away could only cut it off.
+    require_readable(archive.store, clip.file.slices(chosen.start, chosen.end))
     journal = _Journal(request, archive, opening, clip)
     journal.open()
     return _ClipResponse(archive, clip, chosen, headers, journal)

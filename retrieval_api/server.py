@@ -29,18 +29,20 @@ _log = get_logger()
 _GRACE_SECONDS = 10
 _ROUND_SECONDS = 30
 _FORGET_SESSIONS_EVERY_US = 60 * US_PER_MINUTE
+# It looks through the whole store, for what is a day old.
+_SWEEP_EVERY_US = 6 * 60 * US_PER_MINUTE
 
 
 class Housekeeping:
-    """Ends viewings that nobody watches any more, and forgets expired log-ins and jobs of a month ago, in a
-    thread of its own.
+    """Ends viewings that nobody watches any more, forgets expired log-ins and jobs of a month ago, and sweeps
+    what a killed server left in the store, in a thread of its own.
     """
 
     def __init__(self, archive: Archive, clock: Callable[[], int] = now_us) -> None:
         self._archive, self._clock = archive, clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-        self._forgotten_us = 0
+        self._forgotten_us = self._swept_us = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -62,6 +64,9 @@ class Housekeeping:
             with self._archive.database.transaction() as session:
                 jobs.forget(session, at_us)
             self._forgotten_us = at_us
+        if at_us - self._swept_us >= _SWEEP_EVERY_US:
+            self._swept_us = at_us
+            _sweep(self._archive, alone=False)
 
     def _run(self) -> None:
         while not self._stop.wait(_ROUND_SECONDS):
@@ -69,6 +74,11 @@ class Housekeeping:
                 self.round()
             except (ProtokolError, SQLAlchemyError) as error:
                 _log.error("housekeeping_failed", error=error)
+
+
+def _sweep(archive: Archive, *, alone: bool) -> None:
+    if leftovers := archive.store.sweep(alone=alone):
+        _log.warning("leftovers_swept", objects=leftovers)
 
 
 class _Server(uvicorn.Server):
@@ -135,11 +145,9 @@ def run(archive: Archive, sock: socket.socket) -> None:
     archive.store.keys.on_failed_sync(_end_at_once)
     archive.database.settle()
     ballast.lay(archive.database)
-    # On SQLite this is the only server: what writers left unfinished belongs to one that was killed. Of an
-    # S3 store only uploads are taken that are too old to be another server's.
-    sweeps = archive.database.is_sqlite or archive.settings.store.startswith("s3:")
-    if sweeps and (leftovers := archive.store.sweep()):
-        _log.warning("leftovers_swept", objects=leftovers)
+    if archive.database.is_sqlite:
+        # This is the only server: what writers left unfinished belongs to one that was killed.
+        _sweep(archive, alone=True)
     retention, housekeeping = RetentionService(archive), Housekeeping(archive)
     checkpoints = CheckpointService(archive)
     worker = JobWorker(archive, retention.handlers())

@@ -476,6 +476,6 @@ class Driver:
         """A restart: uploads under way are lost, their temporary objects swept."""
         self.archive.close()
         self.archive = Archive.open(self.archive.settings)
-        self.archive.store.sweep()
+        self.archive.store.sweep(alone=True)
         for agent in self.agents.values():
             agent.archive = self.archive
