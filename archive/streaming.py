@@ -43,7 +43,7 @@ def read_slices(
 
 
 def require_readable(store: Store, slices: Iterable[Literal | Stored]) -> None:
-    """Opens the first object of the slices, and closes it: what fails there can be told before an answer begins.
+    """Opens the first object of the slices: what fails there can be told before an answer begins.
 
     Raises StoreError.
     """

@@ -24,6 +24,7 @@ from recorder.sd_notify import notify, watchdog_interval_s
 from retention.service import RetentionService
 from retrieval_api import sessions
 from retrieval_api.app import create_app
+from retrieval_api.request_head import BoundedHeadProtocol
 
 _log = get_logger()
 _GRACE_SECONDS = 10
@@ -139,6 +140,7 @@ def run(archive: Archive, sock: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=BoundedHeadProtocol,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     archive.database.on_failed_sync = _end_at_once
