@@ -34,7 +34,7 @@ def prepare(archive: Archive, decision: Decision) -> frozenset[str]:
     """`retain` for what the decision keeps by now, outside any transaction: the store may take minutes for a
     held day's objects, and on SQLite nobody else would write meanwhile. The names that need no second look.
 
-    An object that is replaced by its twin after that is the twin's to retain (archive.ingest). Raises
+    An object that is replaced by its twin after that is the twin's to retain (archive.upload). Raises
     HeldUnreadableError, StoreError.
     """
     with archive.database.reading() as session:

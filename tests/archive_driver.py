@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from archive import certified, custody, door
 from archive.check import check
-from archive.ingest import Answer, Ingest, Upload
+from archive.ingest import Ingest
 from archive.local_store import LocalStore
 from archive.models import (
     Gap,
@@ -35,6 +35,7 @@ from archive.models import (
 )
 from archive.sealed import SealedStore
 from archive.system import Archive
+from archive.upload import Answer, Upload
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.manifest import SignedManifest

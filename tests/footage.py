@@ -19,9 +19,10 @@ import numpy as np
 from uuid6 import uuid7
 
 from archive.enrolment import enroll
-from archive.ingest import Answer, Ingest
+from archive.ingest import Ingest
 from archive.master_key import make_master_key
 from archive.system import Archive
+from archive.upload import Answer
 from recorder.keyfile import AgentKey
 from recorder.manifest import (
     ClockStatement,

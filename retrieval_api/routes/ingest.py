@@ -22,11 +22,12 @@ from archive import enrolment
 from archive.configuration import is_settled
 from archive.database import DatabaseError
 from archive.disk_errors import DatabaseFullError
-from archive.ingest import MAX_BODY_BYTES, Answer, BadSegmentIdError, DigestMismatchError, Ingest, Upload
+from archive.ingest import BadSegmentIdError, Ingest
 from archive.inserting import insert_or_replace
 from archive.models import Hold, RoomStatus
 from archive.store import StoreAwayError, StoreFullError
 from archive.system import Archive
+from archive.upload import MAX_BODY_BYTES, Answer, DigestMismatchError, Upload
 from recorder.errors import ProtokolError
 from recorder.instants import now_us
 from retrieval_api.admission import MAX_SILENCE_S, Admission, Refusal, too_slow

@@ -14,8 +14,9 @@ import sys
 import time
 from dataclasses import astuple, dataclass
 
-from archive.ingest import Ingest, Upload
+from archive.ingest import Ingest
 from archive.system import Archive
+from archive.upload import Upload
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.settings import Settings

@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from archive import custody
 from archive.check import check
-from archive.ingest import STEPS
 from archive.models import ChainLink, CustodyEvent, Gap, SampleIndex, Segment, SegmentManifestRow
+from archive.upload import STEPS
 from recorder.instants import to_us
 from tests.footage import SECOND, FakeAgent, make_archive
 
