@@ -1,8 +1,8 @@
 """Taking segments and gap records in: the *Accept* procedure of the design.
 
 The manifest comes first and is judged here, the body after (archive.upload). What cannot be accepted is kept
-in quarantine, and told so: every terminal answer means that the archive has the bytes, or that the law forbids
-it to.
+in quarantine, and told so: every terminal answer means that the archive has the bytes, or that the law
+forbids it to.
 """
 
 from __future__ import annotations
