@@ -259,10 +259,11 @@ class Keys:
 
     # --- the master key ---
 
-    def rotate(self, new: MasterKey, at_us: int) -> int:
+    def rotate(self, new: MasterKey, at_us: int, before_commit: Callable[[], None] = lambda: None) -> int:
         """Wrap every key anew, in one transaction: all by the old key or all by `new`; how many.
 
-        Where `new` is in force already (an earlier call, cut off after its commit), nothing is done: 0.
+        `before_commit` is called with all of it written. Where `new` is in force already (an earlier call,
+        cut off after its commit), nothing is done: 0.
         """
         with self._database.transaction() as connection:
             in_force = connection.execute(select(master.c.check_value).with_for_update()).scalar_one()
@@ -281,6 +282,7 @@ class Keys:
                 wrapped = new.wrap(self._master.unwrap(row.wrapped))
                 connection.execute(update(retained_key).where(at).values(wrapped=wrapped))
             connection.execute(update(master).values(check_value=new.check_value, rotated_us=at_us))
+            before_commit()
         self._master = new
         return len(days) + len(kept)
 
