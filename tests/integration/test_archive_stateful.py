@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from contextlib import ExitStack
 from datetime import date, time, timedelta
 from typing import ClassVar
 
@@ -28,6 +29,7 @@ from retrieval_api.requests.asked_interval import About, Remembered, asked_inter
 from tests.archive_driver import Driver
 from tests.archive_model import Span, date_of, due_us, instant_us
 from tests.footage import make_archive
+from tests.postgresql import Server
 from tests.requesting import KYIV
 
 ROOMS = ("108", "228-a")
@@ -247,9 +249,10 @@ class Life(RuleBasedStateMachine):
             type(self).seen += self.driver.seen
 
 
-def live(tmp_path, examples: int, steps: int) -> Counter[str]:
-    """So many lives of so many steps; what happened in them."""
+def live(tmp_path, examples: int, steps: int, server: Server | None = None) -> Counter[str]:
+    """So many lives of so many steps, on SQLite or each in a database of that server; what happened in them."""
     numbers = itertools.count()
+    databases = ExitStack()
 
     class Here(Life):
         seen: ClassVar[Counter[str]] = Counter()
@@ -258,21 +261,26 @@ def live(tmp_path, examples: int, steps: int) -> Counter[str]:
         def make():
             directory = tmp_path / str(next(numbers))
             directory.mkdir()
-            return make_archive(directory, open_requests_per_contact=10**6, open_requests_per_address=10**6)
+            settings = {"open_requests_per_contact": 10**6, "open_requests_per_address": 10**6}
+            if server is not None:
+                databases.close()
+                settings["database_url"] = databases.enter_context(server.database())
+            return make_archive(directory, **settings)
 
-    run_state_machine_as_test(
-        Here,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            derandomize=True,
-            deadline=None,
-            database=None,
-            # A life that failed is told step by step; to shrink it takes minutes.
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    with databases:
+        run_state_machine_as_test(
+            Here,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                derandomize=True,
+                deadline=None,
+                database=None,
+                # A life that failed is told step by step; to shrink it takes minutes.
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
     return Here.seen
 
 
@@ -288,6 +296,16 @@ def test_lives_of_an_archive(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_lives_of_an_archive_on_postgresql(tmp_path, postgresql):
+    seen = live(tmp_path, examples=40, steps=45, server=postgresql)
+    for what in ("accepted", "held", "registered", "destroyed", "kept past due", "died in an upload"):
+        assert seen[what], f"no life came to this: {what}; {seen}"
+    assert any(what.startswith("died at") for what in seen), seen
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_many_long_lives_of_an_archive(tmp_path):
     seen = live(tmp_path, examples=150, steps=60)
     for step in purge.STEPS:
