@@ -250,7 +250,7 @@ class Life(RuleBasedStateMachine):
 
 
 def live(tmp_path, examples: int, steps: int, server: Server | None = None) -> Counter[str]:
-    """So many lives of so many steps, on SQLite or each in a database of that server; what happened in them."""
+    """So many lives of so many steps, on SQLite or in databases of that server; what happened in them."""
     numbers = itertools.count()
     databases = ExitStack()
 
