@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from archive import ballast, custody, proofs, room_days
+from archive.job_failure import Failure, failure_of
 from archive.models import Gap, Garbage, Quarantine, Segment, Tombstone
 from archive.store import ObjectMissingError, StoreError
 from archive.system import Archive
@@ -62,7 +63,7 @@ class PurgedDay:
 @dataclass(slots=True)
 class Report:
     """What a run did. `strays` are objects of purged days that no row named. `failures` is empty unless
-    something could not be finished; one line each.
+    something could not be finished; one line each, and its kind in `causes`.
     """
 
     now_us: int
@@ -71,6 +72,7 @@ class Report:
     certificates: list[int] = field(default_factory=list)
     strays: int = 0
     failures: list[str] = field(default_factory=list)
+    causes: list[Failure] = field(default_factory=list)
 
     @property
     def destroyed(self) -> policy.Amount:
@@ -193,6 +195,7 @@ def _isolated(report: Report, what: str) -> Iterator[None]:
     except (ProtokolError, SQLAlchemyError, OSError) as error:
         _log.error("purge_failed", what=what, error=error)
         report.failures.append(f"{what}: {error}")
+        report.causes.append(failure_of(error))
 
 
 def _purge_day(
