@@ -87,6 +87,27 @@ def media(seconds: int = 2) -> bytes:
 
 
 @functools.cache
+def tiny_media(seconds: int = 2) -> bytes:
+    """A fragmented MP4 of two pictures of 32x32, the second one shown in the last second: the least that the
+    archive takes for footage (3 KB).
+    """
+    sink = io.BytesIO()
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    with av.open(sink, "w", format="mp4", options=options) as container:
+        video: Any = container.add_stream("libx264", rate=1)
+        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+        video.options = {"preset": "ultrafast", "x264-params": "keyint=1"}
+        for number in (0, max(1, seconds - 1)):
+            frame = av.VideoFrame(32, 32, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    return sink.getvalue()
+
+
+@functools.cache
 def _migrated() -> bytes:
     """An SQLite index that has been migrated and is empty: two thirds of a test archive's price."""
     with tempfile.TemporaryDirectory() as directory:

@@ -20,8 +20,9 @@ from archive.system import Archive
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND
 from recorder.settings import Settings
 from retrieval_api.requests.asked_interval import About, Remembered, asked_interval
-from tests.archive_driver import Driver, tiny_media
+from tests.archive_driver import Driver
 from tests.archive_model import Item, Span, date_of, instant_us
+from tests.footage import tiny_media
 from tests.requesting import KYIV
 
 YEAR = 2027  # 31 January falls due on the 28th; clocks change in the nights to 28 March and 31 October

@@ -22,7 +22,7 @@ from recorder.intervals import Interval
 from recorder.settings import Settings
 from retention import holds, policy, purge
 from retention.errors import DayGoneError
-from tests.archive_driver import tiny_media
+from tests.footage import tiny_media
 
 # How long a contender may wait before it moves: as long as a purge of such a small day takes.
 _SPREAD_S = 0.008

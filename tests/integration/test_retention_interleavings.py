@@ -21,9 +21,9 @@ from archive.check import check
 from archive.models import Garbage, Hold, Segment
 from archive.system import Archive
 from retention import certificate
-from tests.archive_driver import HARMLESS, tiny_media
 from tests.archive_model import due_us, instant_us
-from tests.footage import FakeAgent
+from tests.archive_truths import HARMLESS
+from tests.footage import FakeAgent, tiny_media
 from tests.integration.room_day_race import Contender, Lane
 from tests.requesting import purge_at
 
