@@ -133,7 +133,7 @@ def _lost(session: Session, archive: Archive, room: str, date: str, names: set[s
     if not names or not room_days.active_holds(session, room, whole):
         return
     buried = tombstone.buried(session, room, date)
-    yield from (name for name in names if not any(each in name for each in buried))
+    yield from (name for name in names if not name.rpartition("/")[2].startswith(buried))
 
 
 def left(archive: Archive) -> set[tuple[str, str]]:

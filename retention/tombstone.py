@@ -74,14 +74,16 @@ def bury(
     return tombstone
 
 
-def buried(session: Session, room: str, date: str) -> set[str]:
-    """Ids, which their objects' names bear, of all that tombstones of the room-day tell of."""
-    found: set[str] = set()
+def buried(session: Session, room: str, date: str) -> tuple[str, ...]:
+    """How the files of all that the room-day's tombstones tell of begin: whole names are not in them."""
+    found: list[str] = []
     for body in session.scalars(select(Tombstone.body).where(Tombstone.room == room, Tombstone.date == date)):
         told = json.loads(body)
-        found.update(each["id"] for each in (*told["segments"], *told["gaps"]))
-        found.update(f"q-{each['claimed_id']}-{each['sha256'][:16]}" for each in told["quarantined"])
-    return found
+        found += (f"{each['id']}-" for each in (*told["segments"], *told["gaps"]))
+        for each in told["quarantined"]:
+            # What was refused after it had its name keeps that.
+            found += (f"q-{each['claimed_id']}-{each['sha256'][:16]}", f"{each['claimed_id']}-")
+    return tuple(found)
 
 
 def leaves(session: Session, tombstone_id: int) -> list[str]:

@@ -97,6 +97,19 @@ def test_a_rebuilt_archive_is_clean_and_says_where_its_log_begins(archive, new):
     assert list(checking.notes(archive)) == []
 
 
+@pytest.mark.both_databases
+def test_it_is_so_on_either_database(archive, database_url):
+    settings = archive.settings.model_copy(update={"database_url": database_url})
+    with closing(Archive.open(settings, migrate=True, rebuild=True)) as new:
+        rebuilding.reindex(new, "cli:0", AFTER)
+        confirm(new)
+        with new.database.transaction() as session:
+            holds.release(session, new, 1, actor="user:1", reason="settled", now_us=AFTER)
+        assert run(new, AFTER).certificates == [2]
+        assert checkpoint.make_checkpoint(new, AFTER + US_PER_DAY).number == 3
+        assert list(check(new, deep=True)) == []
+
+
 @pytest.mark.parametrize("table", [CustodyCheckpoint, Certificate, Tombstone, ChainLink])
 def test_proofs_and_chains_come_back_as_they_were(archive, new, table):
     assert rows(new, table) == rows(archive, table)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
+import time
+from contextlib import closing
 
 import httpx
 import pytest
 
+from retrieval_api.server import Housekeeping
 from tests.footage import make_archive
 from tests.processes import environment, free_port, protokol, server
 from tests.web import Client
@@ -87,3 +91,16 @@ def test_a_stop_does_not_wait_for_readers_that_do_not_read(env, tmp_path) -> Non
     address = f"{env['PROTOKOL_PUBLIC_URL']}/openapi.json"
     with server(env, tmp_path / "log") as process, httpx.stream("GET", address):
         assert process.terminate(15) == 0
+
+
+def test_what_a_killed_server_left_is_swept_by_one_that_goes_on(tmp_path) -> None:
+    """Where others may be writing, nobody may sweep all of it at the start."""
+    with closing(make_archive(tmp_path)) as archive:
+        old, young = (archive.store.writer(f"108/2026-11-20/{name}.mp4") for name in ("old", "young"))
+        left = sorted(archive.store.raw.root.glob("108/*/.incoming-*"), key=lambda path: path.stat().st_ino)
+        two_days_ago = time.time() - 48 * 3600
+        os.utime(left[0], (two_days_ago, two_days_ago))
+        Housekeeping(archive).round()
+        assert [path.exists() for path in left] == [False, True]
+        for writer in (old, young):
+            writer.abort()
