@@ -62,7 +62,7 @@ ADVICE: dict[str, str] = {
     "broken_link": "a manifest does not follow its predecessor: the chain was forked or edited, inquire",
     "uncovered": "neither footage nor a signed gap: look for open links, quarantine, a lost spool",
     "garbage": "a purge was interrupted: `protokol retention run` finishes it",
-    "record": "a rebuilt index would not know it; the server writes what is missing at the end of each purge. "
+    "record": "a rebuilt index would not know it; the server writes what is missing at the end of a purge. "
     "A proof that differs stays as it is: after a restore from a backup, keep both and inquire",
     **custody_check.ADVICE,
 }
