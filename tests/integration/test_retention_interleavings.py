@@ -123,7 +123,7 @@ def by_processes(course: Course) -> list[tuple[str, ...]]:
 
 @pytest.mark.both_databases(slow=True)
 @pytest.mark.parametrize(
-    "count", [120, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
+    "count", [60, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
 )
 @pytest.mark.parametrize("race", [by_threads, by_processes])
 def test_interleavings_lose_nothing_held_and_leave_nothing_else(archive, race, count):
