@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -36,6 +38,10 @@ def test_users_from_the_command_line(env) -> None:
         ("olena", "operator", "active")
     ]
     assert password not in json.dumps(listed)
+    with closing(sqlite3.connect(Path(env["PROTOKOL_DATA_DIR"]) / "archive.sqlite")) as index:
+        (stored,) = index.execute("SELECT password_hash FROM user_account").fetchone()
+    # The library's own choice (RFC 9106, low memory), and not the cheap one of the tests.
+    assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
     fresh = protokol(env, "user", "reset", "olena").stdout.strip()
     assert fresh != password
     protokol(env, "user", "disable", "olena")
