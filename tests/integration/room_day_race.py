@@ -26,8 +26,8 @@ from tests.footage import tiny_media
 
 # How long a contender may wait before it moves: as long as a purge of such a small day takes.
 _SPREAD_S = 0.008
-# On every fifth lane both purges wait for so long besides: on a busy machine, or over a socket, accepting takes
-# a tenth of a second, and would never be the first.
+# On every fifth lane both purges wait for so long besides: on a busy machine, or over a socket, accepting
+# takes a tenth of a second, and would never be the first.
 _HEAD_START_S = 0.2
 
 
