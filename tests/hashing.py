@@ -1,4 +1,4 @@
-"""Passwords and PINs cost a fifth of a second each on purpose; made for some hundred tests, that is minutes.
+"""A password costs a fifth of a second of CPU on purpose, and some hundred tests log in.
 
 Processes that tests start hash as the product does.
 """
