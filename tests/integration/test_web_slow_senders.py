@@ -60,7 +60,11 @@ def test_a_connection_that_says_nothing_is_closed(url):
 def test_the_second_request_of_a_connection_has_its_bound_too(url):
     with connect(url) as sock:
         sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b" 200 " in sock.recv(65536)
+        answer = b""
+        # Head and body may come apart.
+        while not answer.endswith(b"}"):
+            answer += sock.recv(65536)
+        assert b" 200 " in answer
         sock.sendall(b"GET / HTTP/1.1\r\n")
         assert dribble(sock, b"X-Slow: x\r\n").startswith(b"HTTP/1.1 408")
 
