@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 SWIFT := .venv-swift
 # Debian's own interpreter first: the GStreamer bindings of the simulator are built for it.
 PYTHON := $(firstword $(wildcard /usr/bin/python3.11) python3.11)
+# In the order of the folders: acceptance, with few and long tests a file, comes first. xdist's own order puts the
+# files with the fewest tests last, and then one core waits for the longest of them.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 PORT ?= 8000
 DATA ?= var/demo
 
@@ -49,10 +52,10 @@ check: setup ## ruff, mypy strict, import contracts
 	$(BIN)/lint-imports
 
 test: check ## everything but what is too slow for 15 minutes
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: check ## soak, long faults, everything
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
 
 bench: setup ## side by side against peers; prints ratios
 	$(BIN)/python -m bench capture --json

@@ -40,6 +40,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "retention plan": ("retention.cli:plan", "What is due, and what holds keep."),
     "retention run": ("retention.cli:run", "Destroy what is due."),
     "retention certificates": ("retention.cli:certificates", "Certificates of purge."),
+    "retention certificate": ("retention.cli:certificate_file", "One certificate of purge, as a file."),
     "hold add": ("retention.cli:hold_add", "Keep an interval of a room from purge."),
     "hold release": ("retention.cli:hold_release", "End a hold by a decision."),
     "hold confirm": ("retention.cli:hold_confirm", "Confirm the holds of a rebuilt index."),

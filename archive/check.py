@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from archive import account, custody_check, derived, enrolment
-from archive.keys import KeyGoneError
+from archive import account, custody_check, derived, enrolment, log_origin, proofs
+from archive.keys import KeyDamagedError, KeyGoneError
 from archive.models import (
     ChainLink,
+    CustodyCheckpoint,
     Derived,
     Enrolment,
     Gap,
@@ -38,6 +40,7 @@ Kind = Literal[
     "altered",
     "unreadable",
     "keyless",
+    "damaged_key",
     "doubled",
     "foreign",
     "signature",
@@ -55,6 +58,7 @@ ADVICE: dict[str, str] = {
     "altered": "restore the object from a backup of the store; keep the altered one for the inquiry",
     "unreadable": "the store did not give it: look at its disk or its server, then check again",
     "keyless": "its key is not in the key database: was a backup of the keys or of the index put back?",
+    "damaged_key": "restore the key database from its backup; until then nothing under that key opens",
     "doubled": "the same place on the chain twice: compare the two, and keep both for the inquiry",
     "foreign": "no row names this object: an upload that was cut off after its rename, or a stranger's file",
     "signature": "the stored manifest was not signed by the enrolled key: keep everything and inquire",
@@ -62,7 +66,8 @@ ADVICE: dict[str, str] = {
     "broken_link": "a manifest does not follow its predecessor: the chain was forked or edited, inquire",
     "uncovered": "neither footage nor a signed gap: look for open links, quarantine, a lost spool",
     "garbage": "a purge was interrupted: `protokol retention run` finishes it",
-    "record": "a rebuilt index would not know it; the server writes it at the end of each purge",
+    "record": "a rebuilt index would not know it; the server writes what is missing at the end of a purge. "
+    "A proof that differs stays as it is: after a restore from a backup, keep both and inquire",
     "derived": "the footage is whole: `protokol archive derive` has its thumbnails and loudness made anew; "
     "of a day that was purged they cannot be, restore the object from a backup of the store",
     **custody_check.ADVICE,
@@ -85,9 +90,28 @@ def check(archive: Archive, *, deep: bool = False) -> Iterator[Finding]:
         yield from _account(session, archive)
         for row in session.scalars(select(Garbage).order_by(Garbage.object_name)):
             yield Finding("garbage", f"{row.object_name} is destroyed but not unlinked yet")
-        for name in archive.records.differences(session):
+        differences = archive.records.differences(session), proofs.differences(archive.records, session)
+        for name in chain.from_iterable(differences):
             yield Finding("record", f"{name} is missing, older than the index, or not signed by this server")
     yield from custody_findings(archive)
+
+
+def notes(archive: Archive) -> Iterator[str]:
+    """What explains the archive's state and asks nobody to do anything: no findings."""
+    with archive.database.reading() as session:
+        origin = log_origin.read(session, archive.server_key.public_key())
+        if origin is None:
+            return
+        zone = archive.timezone(session)
+        number, certificate = origin.checkpoint, origin.certificate
+        date = session.scalar(select(CustodyCheckpoint.date).where(CustodyCheckpoint.number == number))
+    proven = [
+        *([f"checkpoint {number} of {date}"] if number else []),
+        *([f"certificate {certificate}"] if certificate else []),
+    ]
+    stand = f"; up to {' and '.join(proven)} the proofs stand by their signatures alone" if proven else ""
+    when = format_instant(origin.rebuilt_us, zone)
+    yield f"the index was rebuilt at {when}: its log of actions begins there{stand}"
 
 
 def custody_findings(archive: Archive) -> Iterator[Finding]:
@@ -180,23 +204,25 @@ def _object(store: Store, name: str, size_bytes: int, sha256: str | None) -> Fin
     except ObjectMissingError:
         return Finding("missing", f"{name} is in the index and not in the store")
     except StoreError as error:
-        return _refused(error)
+        return _refused(name, error)
     try:
         if reader.size_bytes != size_bytes:
             return Finding("altered", f"{name} has {reader.size_bytes} bytes, the index says {size_bytes}")
         if sha256 is not None and _digest(reader) != sha256:
             return Finding("altered", f"{name} does not have the digest that was accepted")
     except StoreError as error:
-        return _refused(error)
+        return _refused(name, error)
     finally:
         reader.close()
     return None
 
 
-def _refused(error: StoreError) -> Finding:
+def _refused(name: str, error: StoreError) -> Finding:
     match error:
         case KeyGoneError():
             return Finding("keyless", str(error))
+        case KeyDamagedError():
+            return Finding("damaged_key", f"{name}: {error}")
         case AlteredError():
             return Finding("altered", str(error))
         case _:

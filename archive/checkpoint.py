@@ -27,14 +27,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from archive import custody
+from archive import custody, log_origin, proofs
 from archive.models import CustodyCheckpoint, CustodyHead
 from archive.system import Archive
 from recorder.durable import make_directory, sync_directory, write_all
 from recorder.errors import ProtokolError
 from recorder.instants import local_date
 from recorder.logging import get_logger
-from recorder.manifest import canonical
+from recorder.manifest import ManifestError, canonical
 from recorder.settings import Settings
 
 FORMAT_VERSION = 1
@@ -88,6 +88,7 @@ def make_checkpoint(archive: Archive, now_us: int) -> CustodyCheckpoint:
             # Takes the head's lock: of two servers the second sees what the first has made.
             custody.append(session)
             row = _of_date(session, date) or _sign(session, archive, date, now_us)
+        proofs.keep_checkpoint(archive.records, row)
     publish(archive)
     return row
 
@@ -102,6 +103,9 @@ def _sign(session: Session, archive: Archive, date: str, now_us: int) -> Custody
     last = session.scalars(newest).one_or_none()
     previous = None if last is None else last.sha256
     number = 1 if last is None else last.number + 1
+    origin = log_origin.read(session, archive.server_key.public_key())
+    # Since a rebuild the events have new numbers.
+    of_this_log = last is not None and (origin is None or last.number > origin.checkpoint)
     document = {
         "format": FORMAT_VERSION,
         "number": number,
@@ -109,9 +113,12 @@ def _sign(session: Session, archive: Archive, date: str, now_us: int) -> Custody
         "created_us": now_us,
         "sequence": head.sequence,
         "head_sha256": head.sha256,
-        "events": head.sequence - (0 if last is None else last.sequence),
+        "events": head.sequence - (last.sequence if last is not None and of_this_log else 0),
         "previous": previous,
     }
+    if origin is not None:
+        # Whoever keeps the files sees why the events are fewer than they were.
+        document["rebuilt_us"] = origin.rebuilt_us
     body = canonical(document)
     signature = base64.b64encode(archive.server_key.sign(body)).decode()
     row = CustodyCheckpoint(
@@ -165,6 +172,24 @@ def document(row: CustodyCheckpoint, public_key: Ed25519PublicKey) -> bytes:
         "signature": row.signature,
     }
     return json.dumps(published, ensure_ascii=False, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def parse(published: bytes, public_key: Ed25519PublicKey) -> CustodyCheckpoint:
+    """The row of a published file, without a time stamp. Raises CheckpointError for one that is not ours."""
+    try:
+        document = json.loads(published)
+        told = document["checkpoint"]
+        row = CustodyCheckpoint(
+            **{name: told[name] for name in ("number", "date", "sequence", "created_us")},
+            previous_sha256=told["previous"],
+            body=canonical(told).decode(),
+            signature=document["signature"],
+            sha256=document["sha256"],
+        )
+    except (ValueError, KeyError, TypeError, RecursionError, ManifestError) as error:
+        raise CheckpointError("not a published checkpoint") from error
+    read(row, public_key)
+    return row
 
 
 def publish(archive: Archive) -> None:
@@ -222,7 +247,10 @@ def keep_time_stamp(archive: Archive, number: int, response: bytes) -> bool:
         .returning(CustodyCheckpoint.number)
     )
     with archive.database.transaction() as session:
-        return session.execute(statement).first() is not None
+        kept = session.execute(statement).first() is not None
+        row = session.get_one(CustodyCheckpoint, number)
+    proofs.keep_checkpoint(archive.records, row)
+    return kept
 
 
 def unstamped(archive: Archive) -> Iterator[CustodyCheckpoint]:

@@ -217,6 +217,8 @@ def check(*, deep: bool, custody: bool, witnesses: tuple[Path, ...], as_json: bo
     archive = Archive.open(load_settings())
     findings = list(checking.custody_findings(archive) if custody else checking.check(archive, deep=deep))
     findings += checking.witness_findings(archive, witnesses)
+    for note in checking.notes(archive):
+        click.echo(note, err=True)
     if as_json:
         click.echo(
             json.dumps([{"kind": f.kind, "what": f.what} for f in findings], ensure_ascii=False, indent=1)
@@ -248,8 +250,8 @@ def migrate() -> None:
 def reindex(*, as_json: bool) -> None:
     """Rebuild the index from objects and keys, into the empty database that PROTOKOL_DATABASE_URL names.
 
-    Nothing is destroyed until `protokol hold confirm`. Requests, accounts, certificates and the custody log
-    are not in the store: restore a backup of the database where there is one. Exit code 1 with findings.
+    Nothing is destroyed until `protokol hold confirm`. Requests, accounts and the custody log are not in the
+    store: restore a backup of the database where there is one. Exit code 1 with findings.
     """
     archive = Archive.open(load_settings(), migrate=True, rebuild=True)
     report = rebuilding.reindex(archive, actor(), now_us())

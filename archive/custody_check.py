@@ -20,11 +20,10 @@ from sqlalchemy import Row, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from archive import certified, checkpoint, custody, time_stamp
+from archive import certified, checkpoint, custody, log_origin, time_stamp
 from archive.checkpoint import CheckpointError
 from archive.models import Certificate, CustodyCheckpoint
 from archive.system import Archive
-from recorder.manifest import ManifestError, canonical
 
 Kind = Literal["custody", "checkpoint", "certificate", "time_stamp", "guard"]
 Line = tuple[Kind, str]
@@ -43,6 +42,7 @@ ADVICE: dict[str, str] = {
 # Action of an event → the kind of proof whose digest it tells.
 _PROMISES: dict[str, Kind] = {"purge_certified": "certificate", checkpoint.ACTION: "checkpoint"}
 _TABLES = ("custody_event", "custody_checkpoint", "certificate", "custody_head")
+_NOT_THE_ONE = "is not the last one from before the rebuild of the index, or is gone"
 _PUBLISHED = re.compile(r"(\d{4}-\d\d-\d\d)\.(json|tsr)")
 
 
@@ -55,6 +55,8 @@ class _Bound:
     # (action, subject) of an event → the digest that it must tell; told ones are taken out.
     promised: dict[tuple[str, str], str] = field(default_factory=dict)
     found: list[Line] = field(default_factory=list)
+    # Of a rebuilt index: what its log bears no events of.
+    origin: log_origin.Origin | None = None
 
     def see(self, row: Row[Any]) -> None:
         while self.checkpoints and self.checkpoints[0].sequence <= row.sequence:
@@ -113,9 +115,12 @@ def steps(archive: Archive) -> tuple[Callable[[Session], Iterator[Line]], ...]:
 
 
 def _chain(bound: _Bound, session: Session) -> Iterator[Line]:
-    for number, sha256 in session.execute(select(Certificate.id, Certificate.sha256)):
+    before = (bound.origin.certificate, bound.origin.checkpoint) if bound.origin else (0, 0)
+    certificates = select(Certificate.id, Certificate.sha256).where(Certificate.id > before[0])
+    for number, sha256 in session.execute(certificates):
         bound.promised["purge_certified", f"certificate:{number}"] = sha256
-    for date, sha256 in session.execute(select(CustodyCheckpoint.date, CustodyCheckpoint.sha256)):
+    checkpoints = select(CustodyCheckpoint.date, CustodyCheckpoint.sha256)
+    for date, sha256 in session.execute(checkpoints.where(CustodyCheckpoint.number > before[1])):
         bound.promised[checkpoint.ACTION, f"checkpoint:{date}"] = sha256
     for line in custody.verify(session, bound.see):
         yield "custody", line
@@ -130,6 +135,8 @@ def _certificates(key: Ed25519PublicKey, session: Session) -> Iterator[Line]:
 def _checkpoints(archive: Archive, bound: _Bound, session: Session) -> Iterator[Line]:
     key, directory = archive.server_key.public_key(), checkpoint.directory(archive.settings)
     anchors = time_stamp.anchors(archive.settings)
+    yield from _origin(bound, key, session)
+    last_before = bound.origin.checkpoint if bound.origin else 0
     files = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
     expected, previous, read = 1, None, list[checkpoint.Told]()
     for row in session.scalars(
@@ -146,7 +153,8 @@ def _checkpoints(archive: Archive, bound: _Bound, session: Session) -> Iterator[
             yield "checkpoint", str(error)
             files -= {f"{row.date}.json", f"{row.date}.tsr"}
             continue
-        read.append(told)
+        if told.number > last_before:
+            read.append(told)
         yield from _files(directory, files, row, key)
         if row.time_stamp is not None and anchors:
             try:
@@ -157,6 +165,21 @@ def _checkpoints(archive: Archive, bound: _Bound, session: Session) -> Iterator[
     bound.checkpoints.extend(sorted(read, key=lambda each: each.sequence))
     for name in sorted(name for name in files if _PUBLISHED.fullmatch(name)):
         yield "checkpoint", f"{directory / name} was published, and the database has no such checkpoint"
+
+
+def _origin(bound: _Bound, key: Ed25519PublicKey, session: Session) -> Iterator[Line]:
+    """Where the log begins, and whether the last proofs from before a rebuild are those that it names."""
+    if log_origin.is_unsigned(session, key):
+        yield "custody", "event 1 says that the index was rebuilt, and this server has not signed it"
+    bound.origin = origin = log_origin.read(session, key)
+    if origin is None:
+        return
+    last = select(CustodyCheckpoint.sha256).where(CustodyCheckpoint.number == origin.checkpoint)
+    if session.scalar(last) != origin.checkpoint_sha256:
+        yield "checkpoint", f"checkpoint {origin.checkpoint} {_NOT_THE_ONE}"
+    last = select(Certificate.sha256).where(Certificate.id == origin.certificate)
+    if session.scalar(last) != origin.certificate_sha256:
+        yield "certificate", f"certificate {origin.certificate} {_NOT_THE_ONE}"
 
 
 def _files(directory: Path, files: set[str], row: CustodyCheckpoint, key: Ed25519PublicKey) -> Iterator[Line]:
@@ -179,20 +202,11 @@ def _files(directory: Path, files: set[str], row: CustodyCheckpoint, key: Ed2551
 def witness(archive: Archive, path: Path) -> Iterator[Line]:
     """A published checkpoint that somebody has kept, against the database."""
     try:
-        published = json.loads(path.read_text("utf-8"))
-        body = canonical(published["checkpoint"]).decode()
-        row = CustodyCheckpoint(
-            **{name: published["checkpoint"][name] for name in ("number", "date", "sequence", "created_us")},
-            previous_sha256=published["checkpoint"]["previous"],
-            body=body,
-            signature=published["signature"],
-            sha256=published["sha256"],
-        )
-        checkpoint.read(row, archive.server_key.public_key())
+        row = checkpoint.parse(path.read_bytes(), archive.server_key.public_key())
     except OSError as error:
         yield "checkpoint", f"{path} cannot be read: {error.strerror}"
         return
-    except (ValueError, KeyError, TypeError, ManifestError, CheckpointError):
+    except CheckpointError:
         yield "checkpoint", f"{path} is not a checkpoint that this server's key has signed"
         return
     with archive.database.reading() as session:

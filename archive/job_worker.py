@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from archive import jobs
+from archive.job_failure import Failure, failure_of
 from archive.jobs import JobCancelledError, Lease, LeaseLostError
 from archive.system import Archive
 from recorder import instants
@@ -28,6 +29,10 @@ _POLL_S = 5.0
 
 class HopelessError(ProtokolError):
     """A handler's word that trying again is of no use: the job becomes a dead letter at once."""
+
+    def __init__(self, message: str, failure: Failure = "other") -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 class StoppingError(ProtokolError):
@@ -150,18 +155,29 @@ class JobWorker:
             expected = isinstance(error, ProtokolError | SQLAlchemyError | OSError)
             log.exception("job_failed", error=str(error), exc_info=None if expected else error)
             reason = f"{type(error).__name__}: {error}" if not expected else str(error)
-            return lambda session: self._fail(session, held, reason, handler, for_good=for_good)
+            failure = failure_of(error)
+            return lambda session: self._fail(session, held, reason, failure, handler, for_good=for_good)
         if not handler.is_kept:
             return lambda session: jobs.drop(session, held)
         return lambda session: jobs.finish(session, held, self._clock(), supersedes=handler.supersedes)
 
-    def _fail(self, session: Session, held: Lease, reason: str, handler: Handler, *, for_good: bool) -> None:
+    def _fail(
+        self,
+        session: Session,
+        held: Lease,
+        reason: str,
+        failure: Failure,
+        handler: Handler,
+        *,
+        for_good: bool,
+    ) -> None:
         state = jobs.fail(
             session,
             held,
             reason,
             self._clock(),
             chance=random.random(),
+            failure=failure,
             for_good=for_good,
             supersedes=handler.supersedes,
         )

@@ -22,6 +22,7 @@ from sqlalchemy.sql import ColumnElement
 
 from archive import custody
 from archive.inserting import insert_missing
+from archive.job_failure import Failure
 from archive.models import Job
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND
@@ -111,6 +112,7 @@ def lease(
             _end(job, "cancelled", now_us)
         elif job.attempts >= job.max_attempts:
             job.last_error = f"the worker ended without a word at attempt {job.attempts}"
+            job.failure = "worker_died"
             _end(job, "failed", now_us)
         else:
             job.state, job.lease_owner, job.lease_until_us = "running", owner, now_us + lease_us
@@ -158,6 +160,7 @@ def fail(
     now_us: int,
     *,
     chance: float,
+    failure: Failure = "other",
     for_good: bool = False,
     supersedes: bool = False,
 ) -> State:
@@ -167,7 +170,7 @@ def fail(
     twenty-four a day. `chance` in [0, 1) is the jitter's. Returns the new state. Raises LeaseLostError.
     """
     job = _held(session, held)
-    job.last_error = error[:_MAX_ERROR]
+    job.last_error, job.failure = error[:_MAX_ERROR], failure
     if job.cancel_asked:
         _end(job, "cancelled", now_us)
         return "cancelled"

@@ -84,6 +84,7 @@ def _document(row: Job, zone: str) -> dict[str, Any]:
         "cancel_asked": row.cancel_asked,
         "progress": [row.progress_done, row.progress_total] if row.progress_total else None,
         "last_error": row.last_error,
+        "failure": row.failure,
         "created": format_instant(row.created_us, zone),
         "finished": format_instant(row.finished_us, zone) if row.finished_us is not None else None,
     }

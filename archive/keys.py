@@ -35,6 +35,10 @@ class KeyGoneError(StoreError):
     """There is no key (any more) for that object: its day was destroyed, or its key was never here."""
 
 
+class KeyDamagedError(StoreError):
+    """The key is in the key database, and is not what was put there: restore that one from its backup."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Cached:
     key: bytes
@@ -104,7 +108,7 @@ class Keys:
     def writing_key(self, room: str, date: str) -> bytes:
         """The room-day's key, made where there is none: durable before this returns.
 
-        Raises KeyGoneError for a day that was destroyed, ConfigurationError, DatabaseError.
+        Raises KeyGoneError for a day that was destroyed, KeyDamagedError, ConfigurationError, DatabaseError.
         """
         known = self._day_key(room, date)
         if known is not None:
@@ -124,14 +128,14 @@ class Keys:
                     f"the key of room-day {room} {date} was destroyed: nothing is stored under it"
                 )
             else:
-                key = self._master.unwrap(row.wrapped)
+                key = self._unwrap(row.wrapped, f"room-day {room} {date}")
         return self._remember(room, date, key)
 
     def secret(self, name: str, salt: bytes) -> bytes:
         """The object secret of an object by its name and the salt that it (or its sample index) bears.
 
-        By the day's key, or the object's retained one. Raises KeyGoneError, ConfigurationError,
-        DatabaseError.
+        By the day's key, or the object's retained one. Raises KeyGoneError, KeyDamagedError,
+        ConfigurationError, DatabaseError.
         """
         room, date = room_day_of(name)
         key = self._day_key(room, date)
@@ -144,7 +148,7 @@ class Keys:
             wrapped = connection.execute(statement).scalar()
         if wrapped is None:
             raise KeyGoneError(f"{name} cannot be read: its key was destroyed, or is not in the key database")
-        return self._unwrap(wrapped)
+        return self._unwrap(wrapped, name)
 
     def _day_key(self, room: str, date: str) -> bytes | None:
         with self._lock:
@@ -158,16 +162,16 @@ class Keys:
             row = connection.execute(_of_day(room, date)).first()
         if row is None or row.wrapped is None:
             return None
-        return self._remember(room, date, self._unwrap(row.wrapped))
+        return self._remember(room, date, self._unwrap(row.wrapped, f"room-day {room} {date}"))
 
-    def _unwrap(self, wrapped: bytes) -> bytes:
+    def _unwrap(self, wrapped: bytes, what: str) -> bytes:
         try:
             return self._master.unwrap(wrapped)
-        except ConfigurationError:
+        except ConfigurationError as error:
             # Rotated since this process began, which is told better than "damaged".
             with self._database.reading() as connection:
                 self._require_current(connection)
-            raise
+            raise KeyDamagedError(f"the key of {what} is damaged") from error
 
     def _remember(self, room: str, date: str, key: bytes) -> bytes:
         with self._lock:
@@ -234,6 +238,12 @@ class Keys:
             self._cache.pop((room, date), None)
         return bool(dropped) or (row is not None and row.wrapped is not None)
 
+    def retained(self, room: str, date: str) -> set[str]:
+        """Names of the room-day's objects that have a retained key. Raises DatabaseError."""
+        of_day = (retained_key.c.room == room) & (retained_key.c.date == date)
+        with self._database.reading() as connection:
+            return set(connection.execute(select(retained_key.c.object_name).where(of_day)).scalars())
+
     def destroyed(self) -> dict[tuple[str, str], int]:
         """`(room, date)` of every day whose key was destroyed → when."""
         gone = select(room_day_key).where(room_day_key.c.destroyed_us.is_not(None))
@@ -249,10 +259,11 @@ class Keys:
 
     # --- the master key ---
 
-    def rotate(self, new: MasterKey, at_us: int) -> int:
+    def rotate(self, new: MasterKey, at_us: int, before_commit: Callable[[], None] = lambda: None) -> int:
         """Wrap every key anew, in one transaction: all by the old key or all by `new`; how many.
 
-        Where `new` is in force already (an earlier call, cut off after its commit), nothing is done: 0.
+        `before_commit` is called with all of it written. Where `new` is in force already (an earlier call,
+        cut off after its commit), nothing is done: 0.
         """
         with self._database.transaction() as connection:
             in_force = connection.execute(select(master.c.check_value).with_for_update()).scalar_one()
@@ -271,6 +282,7 @@ class Keys:
                 wrapped = new.wrap(self._master.unwrap(row.wrapped))
                 connection.execute(update(retained_key).where(at).values(wrapped=wrapped))
             connection.execute(update(master).values(check_value=new.check_value, rotated_us=at_us))
+            before_commit()
         self._master = new
         return len(days) + len(kept)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,15 @@ from archive.system import Archive
 from recorder.errors import ConfigurationError
 from recorder.instants import now_us
 from recorder.settings import Settings, load_settings
+
+# Called with the name of each step, between it and the next one: tests kill the process there.
+Fault = Callable[[str], None]
+STEPS = (
+    "begun",  # the event before it is durable, the old key in force
+    "rewrapped",  # inside the transaction: all keys wrapped anew, not committed
+    "wrapped",  # the new key in force, no event says so
+    "told",  # all done
+)
 
 
 @click.command()
@@ -65,7 +75,11 @@ def _open(settings: Settings, new: Path) -> Archive:
         raise
 
 
-def rotate(archive: Archive, new: MasterKey, who: str, at_us: int) -> int:
+def no_fault(step: str) -> None:
+    """Steps of a rotation in service are nobody's business."""
+
+
+def rotate(archive: Archive, new: MasterKey, who: str, at_us: int, fault: Fault = no_fault) -> int:
     """Rotate the master key, with its custody events; how many keys were wrapped anew.
 
     The index and the keys are two databases: an event before and one after tell a rotation that was cut
@@ -74,8 +88,11 @@ def rotate(archive: Archive, new: MasterKey, who: str, at_us: int) -> int:
     details = {"master_key": new.fingerprint}
     with archive.database.transaction() as session:
         custody.append(session, custody.Event("master_key_rotation_begun", who, at_us, details=details))
-    count = archive.store.keys.rotate(new, at_us)
+    fault("begun")
+    count = archive.store.keys.rotate(new, at_us, lambda: fault("rewrapped"))
+    fault("wrapped")
     with archive.database.transaction() as session:
         event = custody.Event("master_key_rotated", who, at_us, details={**details, "keys": count})
         custody.append(session, event)
+    fault("told")
     return count

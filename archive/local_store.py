@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from archive.store import ObjectMissingError, StoreError, StoreFullError, checked_name
+from archive.store import ObjectMissingError, StoreAwayError, StoreError, StoreFullError, checked_name
 from recorder.durable import make_directory, sync_directory, write_all
 
 _TEMPORARY = ".incoming-"
+# No body may take so long: an agent that dribbles is cut off (retrieval_api.admission), and each write moves
+# the time on.
+_ABANDONED_AFTER_S = 24 * 3600
 
 
 class LocalStore:
@@ -32,10 +36,21 @@ class LocalStore:
         return self.root / checked_name(name)
 
     def writer(self, name: str) -> _LocalWriter:
-        return _LocalWriter(self._path(name))
+        path = self._path(name)
+        # Else the directories would be made anew below the place where its disk is mounted.
+        self._require_there()
+        return _LocalWriter(path)
 
     def open(self, name: str) -> _LocalReader:
-        return _LocalReader(self._path(name), name)
+        try:
+            return _LocalReader(self._path(name), name)
+        except ObjectMissingError:
+            self._require_there()
+            raise
+
+    def _require_there(self) -> None:
+        if not self.root.is_dir():
+            raise StoreAwayError(f"the store directory {self.root} is not there: is its disk mounted?")
 
     def delete(self, names: Iterable[str]) -> None:
         directories = set()
@@ -53,17 +68,41 @@ class LocalStore:
             except OSError as error:
                 raise StoreError(f"cannot make deletions in {directory} durable: {error.strerror}") from error
 
-    def names(self) -> Iterator[str]:
+    def names(self, within: str = "") -> Iterator[str]:
         # By name, as every store sorts: by path, room 108 would come before room 108-a.
-        for path in sorted(self.root.glob("*/*/*"), key=str):
+        for path in sorted(self.root.glob(f"{within or '*/*'}/*"), key=str):
             if path.is_file() and not path.name.startswith(_TEMPORARY):
                 yield path.relative_to(self.root).as_posix()
 
-    def sweep(self) -> int:
-        leftovers = list(self.root.glob(f"*/*/{_TEMPORARY}*"))
+    def sweep(self, *, alone: bool) -> int:
+        # By the store's own clock: the directory may be another machine's.
+        newest_s = None if alone else self._now_s() - _ABANDONED_AFTER_S
+        leftovers = [
+            path
+            for path in self.root.glob(f"*/*/{_TEMPORARY}*")
+            if newest_s is None or _changed_s(path) < newest_s
+        ]
         for path in leftovers:
             path.unlink(missing_ok=True)
         return len(leftovers)
+
+    def _now_s(self) -> float:
+        probe = self.root / f"{_TEMPORARY}clock-{os.urandom(6).hex()}"
+        try:
+            probe.touch()
+            return probe.stat().st_mtime
+        except OSError as error:
+            raise StoreError(f"cannot write into {self.root}: {error.strerror}") from error
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def _changed_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        # Committed or given up meanwhile.
+        return math.inf
 
 
 class _LocalWriter:
@@ -85,7 +124,7 @@ class _LocalWriter:
             self.abort()
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise StoreFullError(f"no space left for {self._path.name}") from error
-            raise StoreError(f"cannot store {self._path.name}: {error.strerror}") from error
+            raise StoreAwayError(f"cannot store {self._path.name}: {error.strerror}") from error
 
     def write(self, data: bytes | memoryview) -> None:
         with self._storing():
@@ -119,14 +158,14 @@ class _LocalReader:
         except FileNotFoundError as error:
             raise ObjectMissingError(f"no object {name}") from error
         except OSError as error:
-            raise StoreError(f"cannot read {name}: {error.strerror}") from error
+            raise StoreAwayError(f"cannot read {name}: {error.strerror}") from error
         self.size_bytes = os.fstat(self._fd).st_size
 
     def pread(self, offset: int, length: int) -> bytes:
         try:
             return os.pread(self._fd, length, offset)
         except OSError as error:
-            raise StoreError(f"cannot read {self._name}: {error.strerror}") from error
+            raise StoreAwayError(f"cannot read {self._name}: {error.strerror}") from error
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -1,10 +1,10 @@
 """What the index knows and no segment tells, kept beside the footage: `protokol archive reindex` needs it.
 
-Holds, enrolled public keys and versions of the rooms file are small objects of the raw store, each signed by
-the server's key together with its name, so that nobody with the store alone can add a key, or pass one record
-off as another. They name nobody: a hold's reason, ground and author stay in its row. Who has the store can
-still remove a record, or put an older one of the same name back: `check` tells both while the index stands,
-and after its loss a person confirms the holds.
+Holds, enrolled public keys, versions of the rooms file and proofs (archive.proofs) are small objects of the
+raw store, each signed by the server's key together with its name, so that nobody with the store alone can add
+a key, or pass one record off as another. They name nobody: a hold's reason, ground and author stay in its
+row. Who has the store can still remove a record, or put an older one of the same name back: `check` tells
+both while the index stands, and after its loss a person confirms the holds.
 
 A record is written after the commit of what it tells about: the index is the truth, and a store that is away
 must not keep a resident from asking for a recording. `sync` writes what such a moment, or a crash, has left
@@ -30,9 +30,9 @@ from archive.store import RECORDS, ObjectMissingError, Store, StoreError
 from recorder.logging import get_logger
 from recorder.manifest import canonical
 
-Kind = Literal["holds", "enrolments", "rooms"]
-# A hundred times a rooms file of a hundred rooms, which is 40 KB.
-_MAX_BYTES = 4 << 20
+Kind = Literal["holds", "enrolments", "rooms", "checkpoints", "stamps", "certificates"]
+# The certificate of a day of 1000 segments is 1 MB with its tombstone and links.
+_MAX_BYTES = 64 << 20
 _log = get_logger()
 
 
@@ -69,7 +69,7 @@ class Records:
         """
         changed = 0
         for row in _rows(session):
-            if self._stored(_name(row)) != _document(row):
+            if self.stored(_name(row)) != _document(row):
                 self._put(row)
                 changed += 1
         return changed
@@ -77,27 +77,28 @@ class Records:
     def any_rooms(self, session: Session) -> bool:
         """Whether a record of any rooms file can be read: every archive has one from its first opening on."""
         rows = session.scalars(select(RoomsVersion).order_by(RoomsVersion.version.desc()))
-        return any(self._stored(_name(row)) is not None for row in rows)
+        return any(self.stored(_name(row)) is not None for row in rows)
 
     def differences(self, session: Session) -> Iterator[str]:
         """Names of records that are missing, other than the index says, or not signed by this server."""
-        return (_name(row) for row in _rows(session) if self._stored(_name(row)) != _document(row))
+        return (_name(row) for row in _rows(session) if self.stored(_name(row)) != _document(row))
 
-    def names(self) -> Iterator[str]:
-        return (name for name in self.raw.names() if name.startswith(f"{RECORDS}/"))
+    def names(self, kind: Kind) -> Iterator[str]:
+        return self.raw.names(f"{RECORDS}/{kind}")
 
     def read(self, kind: Kind) -> Iterator[dict[str, Any]]:
         """The documents of a kind, in the order of their names. Raises RecordError, StoreError."""
-        for name in self.names():
-            if _kind_of(name) == kind:
-                yield self._read(name)
+        return (self.document(name) for name in self.names(kind))
 
     def _put(self, row: Hold | Enrolment | RoomsVersion) -> None:
-        document = _document(row)
         name = _name(row)
         if isinstance(row, Hold) and row.released_us is not None:
             self.raw.delete([name])
             return
+        self.write(name, _document(row))
+
+    def write(self, name: str, document: dict[str, Any]) -> None:
+        """Signed, and durable on return; what stands there is replaced. Raises StoreError."""
         signature = base64.b64encode(self.server_key.sign(_signed(name, document))).decode()
         writer = self.raw.writer(name)
         try:
@@ -107,16 +108,18 @@ class Records:
             writer.abort()
             raise
 
-    def _stored(self, name: str) -> dict[str, Any] | None:
+    def stored(self, name: str) -> dict[str, Any] | None:
+        """The document; None where there is none, or none that this server has signed. Raises StoreError."""
         try:
-            return self._read(name)
+            return self.document(name)
         except (RecordError, ObjectMissingError):
             return None
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def document(self, name: str) -> dict[str, Any]:
+        """Raises ObjectMissingError, RecordError, StoreError."""
         reader = self.raw.open(name)
         try:
-            raw = reader.pread(0, _MAX_BYTES)
+            raw = reader.pread(0, min(reader.size_bytes, _MAX_BYTES))
         finally:
             reader.close()
         return _verified(name, raw, self.server_key.public_key())
@@ -143,10 +146,6 @@ def _rows(session: Session) -> Iterator[Hold | Enrolment | RoomsVersion]:
     yield from session.scalars(select(RoomsVersion).order_by(RoomsVersion.version))
     yield from session.scalars(select(Enrolment).order_by(Enrolment.id))
     yield from session.scalars(select(Hold).where(Hold.released_us.is_(None)).order_by(Hold.id))
-
-
-def _kind_of(name: str) -> str:
-    return name.split("/")[1]
 
 
 def _name(row: Hold | Enrolment | RoomsVersion) -> str:

@@ -1,8 +1,9 @@
 """The index rebuilt from objects and keys: `protokol archive reindex`, into an empty database.
 
-What derives from manifests comes out as it was, byte for byte; what people wrote (requests, accounts, the
-custody log, reasons of holds) does not lie in the store and is told to be missing. Objects are never changed
-or removed. Purge stays frozen until a person has confirmed the holds (retention.frozen).
+What derives from manifests comes out as it was, byte for byte, and so do checkpoints and certificates; what
+people wrote (requests, accounts, the custody log, reasons of holds) does not lie in the store and is told to
+be missing. The new log's first event names the last proofs of the old one. Objects are never changed or
+removed. Purge stays frozen until a person has confirmed the holds (retention.frozen).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive import custody, derived, enrolment, room_days, rows
+from archive import custody, derived, enrolment, log_origin, reindex_proofs, room_days, rows
 from archive.check import Finding, Kind
 from archive.database import DatabaseError
 from archive.keys import KeyGoneError
@@ -59,6 +60,8 @@ class Report:
     rooms_files: int = 0
     enrolments: int = 0
     holds: int = 0
+    checkpoints: int = 0
+    certificates: int = 0
     room_days: int = 0
     segments: int = 0
     gaps: int = 0
@@ -83,15 +86,20 @@ def reindex(archive: Archive, actor: str, now_us: int) -> Report:
             session.merge(ArchiveMark(name=name, value=str(now_us)))
     with archive.database.transaction() as session:
         _restore_records(session, archive, report)
+    # Before footage: the links of what was destroyed take their places on the chains.
+    foreign: list[str] = []
+    report.checkpoints, report.certificates = reindex_proofs.restore(archive, foreign)
+    report.findings += (Finding("record", line) for line in foreign)
     for day, names in groupby(archive.store.names(), key=room_day_of):
         _restore_day(archive, day, list(names), report, now_us)
     _close_purged(archive)
     with archive.database.transaction() as session:
         found = {name: getattr(report, name) for name in Report.__slots__ if name != "findings"}
-        details = {**found, "findings": len(report.findings)}
+        origin = log_origin.mark(session, archive.server_key, now_us)
+        details = {**found, "findings": len(report.findings), **origin}
         session.delete(session.get_one(ArchiveMark, REBUILDING))
         session.flush()
-        custody.append(session, custody.Event("index_rebuilt", actor, now_us, details=details))
+        custody.append(session, custody.Event(log_origin.ACTION, actor, now_us, details=details))
     return report
 
 

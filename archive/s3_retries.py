@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
-from archive.store import ObjectMissingError, StoreError, StoreFullError
+from archive.store import ObjectMissingError, StoreAwayError, StoreError, StoreFullError
 
 _T = TypeVar("_T")
 _FIRST_PAUSE_S = 0.2
@@ -70,8 +70,8 @@ def told(error: Exception) -> str:
 def retrying(what: str, patience: Patience, attempt: Callable[[], _T]) -> _T:
     """The first result of `attempt`. `what` begins the message: "cannot store NAME".
 
-    Raises ObjectMissingError (404), StoreFullError (at once), StoreError (at once for what will not pass,
-    else when patience is at its end).
+    Raises ObjectMissingError (404), StoreFullError, StoreError (at once for what will not pass),
+    StoreAwayError (when patience is at its end; at once where credentials or bucket are not taken).
     """
     deadline = time.monotonic() + patience.give_up_s
     pause_s = _FIRST_PAUSE_S
@@ -80,18 +80,22 @@ def retrying(what: str, patience: Patience, attempt: Callable[[], _T]) -> _T:
             return attempt()
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
-                raise StoreError(f"{what}: the store has no such bucket; make it first") from error
+                raise StoreAwayError(f"{what}: the store has no such bucket; make it first") from error
             if _lasting(error):
                 raise ObjectMissingError(f"{what}: the store has none") from error
             failure: Exception = error
         except (BaseError, ChecksumError, OSError, ValueError) as error:
             if _is_full(error):
                 raise StoreFullError(f"{what}: the store has no room left ({told(error)})") from error
+            if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) and _lasting(error):
+                raise StoreAwayError(f"{what}: {told(error)}") from error
             if _lasting(error):
                 raise StoreError(f"{what}: {told(error)}") from error
             failure = error
         if time.monotonic() + pause_s > deadline:
-            raise StoreError(f"{what}: {told(failure)}; tried for {patience.give_up_s:.0f} s") from failure
+            raise StoreAwayError(
+                f"{what}: {told(failure)}; tried for {patience.give_up_s:.0f} s"
+            ) from failure
         # Half of it by chance: servers that failed together do not come back together.
         time.sleep(pause_s * random.uniform(0.5, 1.0))
         pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)

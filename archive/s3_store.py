@@ -30,7 +30,7 @@ from obstore.store import S3Store as Client
 from archive.s3_location import S3Location
 from archive.s3_rest import S3Rest
 from archive.s3_retries import READING, WRITING, ChecksumError, Patience, retrying
-from archive.store import StoreError, StoreFullError, checked_name
+from archive.store import StoreAwayError, StoreError, StoreFullError, checked_name
 from recorder.durable import make_directory, write_all
 
 # A minute at 8 Mbit/s is 60 MB: one request, which is whole or nothing. Parts are for what is larger: Swift
@@ -92,11 +92,11 @@ class S3ObjectStore:
 
             retrying(f"cannot delete {batch[0]}{more}", self.writing, attempt)
 
-    def names(self) -> Iterator[str]:
+    def names(self, within: str = "") -> Iterator[str]:
         """A store may list late what it has just taken in or lost a daemon for: `open` is the truth."""
         last: str | None = None
         while True:
-            page = retrying("cannot list the store", self.reading, partial(self._page, last))
+            page = retrying("cannot list the store", self.reading, partial(self._page, within or None, last))
             for name in page:
                 if name.count("/") == 2:
                     yield name
@@ -104,11 +104,11 @@ class S3ObjectStore:
                 return
             last = page[-1]
 
-    def _page(self, after: str | None) -> list[str]:
-        stream = obstore.list(self.for_reading, offset=after, chunk_size=self.listed_at_once)
+    def _page(self, within: str | None, after: str | None) -> list[str]:
+        stream = obstore.list(self.for_reading, within, offset=after, chunk_size=self.listed_at_once)
         return [entry["path"] for entry in next(iter(stream), [])]
 
-    def sweep(self) -> int:
+    def sweep(self, *, alone: bool) -> int:  # noqa: ARG002 (who writes to a store of many is not known)
         """Multipart uploads begun more than an hour ago; safe while others write."""
         prefix = f"{self.location.prefix}/" if self.location.prefix else ""
         before = datetime.now(UTC) - timedelta(seconds=self.unfinished_s)
@@ -175,7 +175,7 @@ class _S3Writer:
             self.abort()
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise StoreFullError(f"no space left in {self._store.spool_dir} for {self._name}") from error
-            raise StoreError(f"cannot spool {self._name}: {error.strerror}") from error
+            raise StoreAwayError(f"cannot spool {self._name}: {error.strerror}") from error
 
     def write(self, data: bytes | memoryview) -> None:
         with self._spooling():
@@ -199,7 +199,7 @@ class _S3Writer:
         what, writing = f"cannot store {target}", self._store.writing
         try:
             if not self._store.commits.acquire(timeout=writing.give_up_s):
-                raise StoreError(f"{what}: the store is slow, and others wait for it")
+                raise StoreAwayError(f"{what}: the store is slow, and others wait for it")
             try:
                 retrying(what, writing, lambda: self._attempt(target))
             finally:

@@ -96,12 +96,12 @@ class SealedStore:
     def delete(self, names: Iterable[str]) -> None:
         self.raw.delete(names)
 
-    def names(self) -> Iterator[str]:
+    def names(self, within: str = "") -> Iterator[str]:
         """Of footage, sorted: records are not sealed, and are archive.records' own."""
-        return (name for name in self.raw.names() if not name.startswith(f"{RECORDS}/"))
+        return (name for name in self.raw.names(within) if not name.startswith(f"{RECORDS}/"))
 
-    def sweep(self) -> int:
-        return self.raw.sweep()
+    def sweep(self, *, alone: bool) -> int:
+        return self.raw.sweep(alone=alone)
 
 
 class SealedWriter:

@@ -29,6 +29,10 @@ class ObjectMissingError(StoreError):
     """No object bears that name."""
 
 
+class StoreAwayError(StoreError):
+    """The store itself fails, or is not there; the same may do well in a while. Nothing was stored."""
+
+
 class StoreFullError(StoreError):
     """No room is left; nothing was stored."""
 
@@ -71,11 +75,17 @@ class Store(Protocol):
     def delete(self, names: Iterable[str]) -> None:
         """Gone durably on return; names that are gone already are no error."""
 
-    def names(self) -> Iterator[str]:
-        """Of every committed object, sorted by code points. Raises StoreError."""
+    def names(self, within: str = "") -> Iterator[str]:
+        """Of every committed object, or of those of one directory (`108/2026-11-20`), sorted by code points.
 
-    def sweep(self) -> int:
-        """Remove what unfinished writers left; how many. Only while nobody writes, if the store is local."""
+        Raises StoreError.
+        """
+
+    def sweep(self, *, alone: bool) -> int:
+        """Remove what unfinished writers left; how many.
+
+        While others may be writing, `alone` is false: only what is too old to be theirs is removed then.
+        """
 
 
 def object_name(room: str, date: str, object_id: str, suffix: str = "mp4") -> str:

@@ -12,12 +12,13 @@ from pathlib import Path
 from sqlalchemy import select
 
 from archive.enrolment import enroll
-from archive.ingest import Answer, Ingest
+from archive.ingest import Ingest
 from archive.local_store import LocalStore
 from archive.models import Segment
 from archive.mp4.reader import read_index
 from archive.search import segments
 from archive.system import Archive
+from archive.upload import Answer
 from bench.spools import Filler, make_media
 from recorder.chain import read_manifest
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND

@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 
 from archive.enrolment import enroll
-from archive.ingest import Answer, Ingest
+from archive.ingest import Ingest
 from archive.system import Archive
+from archive.upload import Answer
 from bench.agents import cpu_s
 from bench.shipping import Client
 from bench.spools import make_media

@@ -22,8 +22,9 @@ from sqlalchemy import create_engine, make_url
 from uuid6 import uuid7
 
 from archive.enrolment import enroll
-from archive.ingest import Answer, Ingest
+from archive.ingest import Ingest
 from archive.system import Archive
+from archive.upload import Answer
 from bench.archive_rows import fill, open_archive
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND, local_midnight_us, parse_date
 from recorder.manifest import GapManifest, sign

@@ -129,15 +129,48 @@ def certificates(directory: Path | None, *, as_json: bool) -> None:
     _leave(findings)
 
 
-def _write(directory: Path, rows: Iterable[Certificate], timezone: str) -> None:
-    """`certificate-N.pdf` of each. The same certificate gives the same bytes: writing again harms nothing."""
+@click.command()
+@click.argument("number", type=click.IntRange(1, 2**31 - 1))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False))
+def certificate_file(number: int, output: Path) -> None:
+    """Write certificate NUMBER to FILE: a PDF, or its signed JSON where FILE ends in .json.
+
+    Exit code 1 when it, or the chain that it stands in, does not verify; it is written all the same.
+    """
+    with _open() as archive, archive.database.reading() as session:
+        row = session.get(Certificate, number)
+        findings = list(certified.verify(session, archive.server_key.public_key()))
+        timezone = archive.timezone(session)
+    if row is None:
+        raise ProtokolError(f"there is no certificate {number}; `protokol retention certificates` names all")
+    if output.exists():
+        raise ProtokolError(f"{output} exists already; choose another name")
+    if output.suffix == ".json":
+        document = json.dumps(rendering.certificate_document(row), ensure_ascii=False, indent=1)
+        content = f"{document}\n".encode()
+    else:
+        content = _pdf(row, timezone)
+    try:
+        replace_file(output, content)
+    except OSError as error:
+        raise ProtokolError(f"cannot write {output}: {error.strerror}") from error
+    click.echo(f"{output}: certificate {number}, room {row.room}, {row.date}", err=True)
+    _leave(findings)
+
+
+def _pdf(row: Certificate, timezone: str) -> bytes:
     # Imported here: the library of PDF is heavy, and the nightly purge does not need it.
     from retention import certificate_pdf  # noqa: PLC0415 -- as above
 
+    return certificate_pdf.render(row, timezone)
+
+
+def _write(directory: Path, rows: Iterable[Certificate], timezone: str) -> None:
+    """`certificate-N.pdf` of each. The same certificate gives the same bytes: writing again harms nothing."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for row in rows:
-            replace_file(directory / f"certificate-{row.id}.pdf", certificate_pdf.render(row, timezone))
+            replace_file(directory / f"certificate-{row.id}.pdf", _pdf(row, timezone))
     except OSError as error:
         raise ProtokolError(f"cannot write into {directory}: {error.strerror}") from error
 

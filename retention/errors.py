@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archive.job_failure import Failure
 from recorder.errors import ProtokolError
 
 
@@ -16,12 +17,26 @@ class HoldError(ProtokolError):
 class ClockError(ProtokolError):
     """The clocks do not agree, or `--now` was given where it must not be: nothing is destroyed."""
 
+    failure: Failure = "clocks_differ"
+
 
 class ConfirmationError(ProtokolError):
     """A person must look first: the run would destroy more than half of the archive, or another plan than the
-    confirmed one, or the holds of a rebuilt index are not confirmed.
+    confirmed one.
     """
+
+    failure: Failure = "needs_confirmation"
+
+
+class HoldsUnconfirmedError(ConfirmationError):
+    """The holds of a rebuilt index are not confirmed, or others than those that were looked at."""
+
+    failure: Failure = "holds_unconfirmed"
 
 
 class PurgeError(ProtokolError):
     """A purge could not be finished; the next run goes on where it stopped."""
+
+    def __init__(self, message: str, failure: Failure = "other") -> None:
+        super().__init__(message)
+        self.failure = failure

@@ -16,7 +16,7 @@ from archive.reindex import HOLDS_UNCONFIRMED
 from archive.system import Archive
 from recorder.manifest import canonical
 from retention import holds
-from retention.errors import ConfirmationError
+from retention.errors import HoldsUnconfirmedError
 
 
 def digest(session: Session) -> str:
@@ -30,9 +30,9 @@ def is_frozen(session: Session) -> bool:
 
 
 def require_confirmed(session: Session) -> None:
-    """Raises ConfirmationError while the holds of a rebuilt index are unconfirmed."""
+    """Raises HoldsUnconfirmedError while the holds of a rebuilt index are unconfirmed."""
     if is_frozen(session):
-        raise ConfirmationError(
+        raise HoldsUnconfirmedError(
             "the index was rebuilt and its holds are not confirmed: nothing is destroyed. Compare "
             "`protokol hold list` with the requests on paper or in a backup, add what is missing, and see "
             "`protokol hold confirm`"
@@ -42,14 +42,14 @@ def require_confirmed(session: Session) -> None:
 def confirm(archive: Archive, given: str, *, actor: str, now_us: int) -> bool:
     """The holds are as they must be, says a person; durable on return. False where nothing waits for it.
 
-    Raises ConfirmationError when the holds are others than those of the digest.
+    Raises HoldsUnconfirmedError when the holds are others than those of the digest.
     """
     with archive.database.transaction() as session:
         mark = session.get(ArchiveMark, HOLDS_UNCONFIRMED)
         if mark is None:
             return False
         if given != digest(session):
-            raise ConfirmationError(
+            raise HoldsUnconfirmedError(
                 f"the holds in force are {digest(session)}, not {given[:64]}: look at `protokol hold confirm`"
             )
         session.delete(mark)

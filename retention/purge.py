@@ -17,7 +17,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from archive import ballast, custody, derived, room_days
+from archive import ballast, custody, derived, proofs, room_days
+from archive.job_failure import Failure, failure_of
 from archive.models import Gap, Garbage, Quarantine, Segment, Tombstone
 from archive.store import ObjectMissingError, StoreError
 from archive.system import Archive
@@ -66,7 +67,7 @@ class PurgedDay:
 @dataclass(slots=True)
 class Report:
     """What a run did. `strays` are objects of purged days that no row named. `failures` is empty unless
-    something could not be finished; one line each.
+    something could not be finished; one line each, and its kind in `causes`.
     """
 
     now_us: int
@@ -75,6 +76,7 @@ class Report:
     certificates: list[int] = field(default_factory=list)
     strays: int = 0
     failures: list[str] = field(default_factory=list)
+    causes: list[Failure] = field(default_factory=list)
 
     @property
     def destroyed(self) -> policy.Amount:
@@ -150,6 +152,7 @@ def run(
     with _isolated(report, "records"), archive.database.reading() as session:
         # Last, when a full disk has room again: what a hold of a moment without the store has left out.
         archive.records.sync(session)
+        proofs.sync(archive.records, session)
     return report
 
 
@@ -205,6 +208,7 @@ def _isolated(report: Report, what: str) -> Iterator[None]:
     except (ProtokolError, SQLAlchemyError, OSError) as error:
         _log.error("purge_failed", what=what, error=error)
         report.failures.append(f"{what}: {error}")
+        report.causes.append(failure_of(error))
 
 
 def _purge_day(
@@ -297,6 +301,8 @@ def _finish(
             if number is not None:
                 report.certificates.append(number)
                 fault("certified")
+                with archive.database.reading() as session:
+                    proofs.keep_certificate(archive.records, session, number)
 
 
 def _keyed(archive: Archive, report: Report, day: tuple[str, str] | None) -> set[tuple[str, str]]:

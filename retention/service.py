@@ -104,7 +104,7 @@ class RetentionService:
         del work
         report = self.run_once(raising=True)
         if report is not None and report.failures:
-            raise PurgeError("; ".join(report.failures[:5]))
+            raise PurgeError("; ".join(report.failures[:5]), report.causes[0])
 
     def stop(self) -> None:
         """Returns when no run is under way any more; does nothing where `start` was not called.
@@ -128,7 +128,7 @@ class RetentionService:
         except ConfirmationError as error:
             self._log.critical("purge_needs_confirmation", alarm=True, reason=str(error))
             if raising:
-                raise HopelessError(str(error)) from error
+                raise HopelessError(str(error), error.failure) from error
             return None
         except (ProtokolError, SQLAlchemyError, OSError) as error:
             self._log.critical("purge_not_done", alarm=True, error=error)

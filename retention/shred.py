@@ -12,25 +12,30 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from archive import derived
+from archive import derived, room_days
 from archive.keys import KeyGoneError
 from archive.models import Derived, Gap, Quarantine, RoomDay, SampleIndex, Segment
 from archive.sealed import AlteredError
-from archive.store import ObjectMissingError
+from archive.store import ObjectMissingError, StoreError
 from archive.system import Archive
 from recorder.logging import get_logger
-from retention.facts import batches
+from retention import tombstone
+from retention.facts import batches, local_day
 from retention.policy import Decision, Kind
 
 _log = get_logger()
+
+
+class HeldUnreadableError(StoreError):
+    """Nothing tells the key of a held object for now: its room-day must wait."""
 
 
 def prepare(archive: Archive, decision: Decision) -> frozenset[str]:
     """`retain` for what the decision keeps by now, outside any transaction: the store may take minutes for a
     held day's objects, and on SQLite nobody else would write meanwhile. The names that need no second look.
 
-    An object that is replaced by its twin after that is the twin's to retain (archive.ingest). Raises
-    StoreError.
+    An object that is replaced by its twin after that is the twin's to retain (archive.upload). Raises
+    HeldUnreadableError, StoreError.
     """
     with archive.database.reading() as session:
         held = list(_held(session, decision))
@@ -68,6 +73,11 @@ def _secrets(
                 found += 1
         except (AlteredError, KeyGoneError) as error:
             problem = error
+        if not found and not isinstance(problem, KeyGoneError):
+            raise HeldUnreadableError(
+                f"{name} is held and cannot be read, and with its day's key it would be lost for ever: "
+                "restore it from a backup of the store, or release its hold; until then the day stays"
+            ) from problem
         if not found:
             _log.error("held_object_unreadable", alarm=True, object=name, error=problem)
 
@@ -115,7 +125,20 @@ def destroy(archive: Archive, room: str, date: str, now_us: int) -> bool:
         for table in (Segment, Gap, Quarantine):
             of_day = select(table.object_name).where(table.room == room, table.date == date)
             needed += (name for name in session.scalars(of_day) if name is not None)
-    return archive.store.keys.destroy(room, date, derived.with_theirs(needed), now_us)
+        wanted = set(derived.with_theirs(needed))
+        wanted.update(_lost(session, archive, room, date, archive.store.keys.retained(room, date) - wanted))
+    return archive.store.keys.destroy(room, date, wanted, now_us)
+
+
+def _lost(session: Session, archive: Archive, room: str, date: str, names: set[str]) -> Iterator[str]:
+    """Of the objects that no row names, those that a hold may keep: one that could not be read when the index
+    was rebuilt has no row, and no tombstone either. Restored, it can be made a row of by another rebuild.
+    """
+    whole = local_day(date, archive.timezone(session))
+    if not names or not room_days.active_holds(session, room, whole):
+        return
+    buried = tombstone.buried(session, room, date)
+    yield from (name for name in names if not name.rpartition("/")[2].startswith(buried))
 
 
 def left(archive: Archive) -> set[tuple[str, str]]:

@@ -79,6 +79,18 @@ def bury(
     return tombstone
 
 
+def buried(session: Session, room: str, date: str) -> tuple[str, ...]:
+    """How the files of all that the room-day's tombstones tell of begin: whole names are not in them."""
+    found: list[str] = []
+    for body in session.scalars(select(Tombstone.body).where(Tombstone.room == room, Tombstone.date == date)):
+        told = json.loads(body)
+        found += (f"{each['id']}-" for each in (*told["segments"], *told["gaps"]))
+        for each in told["quarantined"]:
+            # What was refused after it had its name keeps that.
+            found += (f"q-{each['claimed_id']}-{each['sha256'][:16]}", f"{each['claimed_id']}-")
+    return tuple(found)
+
+
 def leaves(session: Session, tombstone_id: int) -> list[str]:
     """The segments of a tombstone of which a manifest, a sample index or a row of thumbnails is left."""
     body = json.loads(session.get_one(Tombstone, tombstone_id).body)

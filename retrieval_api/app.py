@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from archive.system import Archive
 from recorder.instants import now_us
-from retrieval_api import assets, clip_problems, database_problems, problems
+from retrieval_api import assets, clip_problems, database_problems, problems, store_problems
 from retrieval_api.admission import Admission
 from retrieval_api.day_viewings import DayViewings
 from retrieval_api.middleware import BodyLimit, SecurityHeaders
@@ -107,6 +107,7 @@ def create_app(archive: Archive, clock: Callable[[], int] = now_us) -> FastAPI:
     problems.install(app)
     database_problems.install(app)
     clip_problems.install()
+    store_problems.install()
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     assets.mount(app)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -15,6 +17,8 @@ MAX_BODY_BYTES = 8 * 2**20
 # What is longer is read and dropped up to here, or a browser would see a broken connection in place of
 # the answer.
 _MAX_DRAINED_BYTES = 64 * 2**20
+# A form at 0.5 Mbit/s; what dribbles longer holds a connection that others need.
+MAX_BODY_S = 120.0
 
 # `blob:` is how a page's script hands to its own player what it has fetched from here: a day is played so.
 CONTENT_SECURITY_POLICY = (
@@ -73,7 +77,14 @@ class BodyLimit:
         if "content-length" not in headers and "transfer-encoding" not in headers:
             await self.app(scope, receive, send)
             return
-        body = await _collect(receive)
+        try:
+            async with asyncio.timeout(MAX_BODY_S):
+                body = await _collect(receive)
+        except TimeoutError:
+            detail = f"the body took longer than {MAX_BODY_S:.0f} s"
+            slow = Problem(408, "too_slow", detail, headers={"Connection": "close"})
+            await (await run_in_threadpool(respond, Request(scope), slow))(scope, receive, send)
+            return
         if body is None:
             return
         if len(body) > MAX_BODY_BYTES:

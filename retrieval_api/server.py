@@ -27,6 +27,7 @@ from recorder.sd_notify import notify, watchdog_interval_s
 from retention.service import RetentionService
 from retrieval_api import sessions
 from retrieval_api.app import create_app
+from retrieval_api.request_head import BoundedHeadProtocol
 
 _log = get_logger()
 _GRACE_SECONDS = 10
@@ -34,11 +35,14 @@ _GRACE_SECONDS = 10
 _M_ARENA_MAX, _HEAPS = -8, 2
 _ROUND_SECONDS = 30
 _FORGET_SESSIONS_EVERY_US = 60 * US_PER_MINUTE
+# It looks through the whole store, for what is a day old.
+_SWEEP_EVERY_US = 6 * 60 * US_PER_MINUTE
 
 
 class Housekeeping:
     """Ends viewings that nobody watches any more; forgets expired log-ins, jobs of a month ago and, by
-    `forget_pictures`, rooms' pictures of a minute ago; asks for the figures of past days.
+    `forget_pictures`, rooms' pictures of a minute ago; asks for the figures of past days; sweeps what a killed
+    server left.
 
     In a thread of its own.
     """
@@ -52,7 +56,7 @@ class Housekeeping:
         self._archive, self._clock, self._forget_pictures = archive, clock, forget_pictures
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-        self._forgotten_us = 0
+        self._forgotten_us = self._swept_us = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -76,6 +80,9 @@ class Housekeeping:
                 jobs.forget(session, at_us)
             figures_job.ask(self._archive, at_us)
             self._forgotten_us = at_us
+        if at_us - self._swept_us >= _SWEEP_EVERY_US:
+            self._swept_us = at_us
+            _sweep(self._archive, alone=False)
 
     def _run(self) -> None:
         while not self._stop.wait(_ROUND_SECONDS):
@@ -83,6 +90,11 @@ class Housekeeping:
                 self.round()
             except (ProtokolError, SQLAlchemyError) as error:
                 _log.error("housekeeping_failed", error=error)
+
+
+def _sweep(archive: Archive, *, alone: bool) -> None:
+    if leftovers := archive.store.sweep(alone=alone):
+        _log.warning("leftovers_swept", objects=leftovers)
 
 
 class _Server(uvicorn.Server):
@@ -160,17 +172,16 @@ def run(archive: Archive, sock: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=BoundedHeadProtocol,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     archive.database.on_failed_sync = _end_at_once
     archive.store.keys.on_failed_sync(_end_at_once)
     archive.database.settle()
     ballast.lay(archive.database)
-    # On SQLite this is the only server: what writers left unfinished belongs to one that was killed. Of an
-    # S3 store only uploads are taken that are too old to be another server's.
-    sweeps = archive.database.is_sqlite or archive.settings.store.startswith("s3:")
-    if sweeps and (leftovers := archive.store.sweep()):
-        _log.warning("leftovers_swept", objects=leftovers)
+    if archive.database.is_sqlite:
+        # This is the only server: what writers left unfinished belongs to one that was killed.
+        _sweep(archive, alone=True)
     # What is loaded by now stays: to look at it all once more, the collector would stop every answer for some
     # 50 ms, and ingest once more where it comes within a purge's transaction.
     gc.collect()

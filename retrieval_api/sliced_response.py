@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -39,7 +40,7 @@ def answer(
 ) -> Response:
     """200, 206, 304 or a HEAD's. Raises Problem 412, 416. `headers` are completed.
 
-    The journal is opened only where bytes follow.
+    The journal is opened only where bytes follow. Raises StoreError when the first of them cannot be read.
     """
     headers |= {"Accept-Ranges": "bytes", "ETag": file.etag}
     chosen = ranges.select(request.headers, file.etag, file.size)
@@ -56,8 +57,12 @@ def answer(
     headers["Content-Length"] = str(chosen.end - chosen.start)
     if request.method == "HEAD":
         return Response(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
+    pieces = read_slices(store, file.slices(chosen.start, chosen.end))
+    # Once the answer has begun, a store that is away could only cut it off: the head, and the first bytes
+    # that are stored, are here before.
+    begun = list(itertools.islice(pieces, 2))
     journal.open()
-    return _SlicedResponse(store, file, chosen, headers, journal)
+    return _SlicedResponse(begun, pieces, chosen, headers, journal)
 
 
 class _SlicedResponse(Response):
@@ -67,14 +72,14 @@ class _SlicedResponse(Response):
 
     def __init__(
         self,
-        store: Store,
-        file: SlicedFile,
+        begun: list[bytes],
+        pieces: Iterator[bytes],
         chosen: ranges.Selection,
         headers: dict[str, str],
         journal: Journal,
     ) -> None:
         super().__init__(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
-        self._pieces = read_slices(store, file.slices(chosen.start, chosen.end))
+        self._begun, self._pieces = begun, pieces
         self._journal = journal
         self._told = self._sent = chosen.start
 
@@ -100,10 +105,13 @@ class _SlicedResponse(Response):
 
     async def _read(self, ahead: MemoryObjectSendStream[bytes]) -> None:
         async with ahead:
-            while (
-                data := await anyio.to_thread.run_sync(_next, self._pieces, limiter=_readers())
-            ) is not None:
+            for data in self._begun:
                 await ahead.send(data)
+            self._begun.clear()
+            while (
+                more := await anyio.to_thread.run_sync(_next, self._pieces, limiter=_readers())
+            ) is not None:
+                await ahead.send(more)
 
     async def _send(self, pieces: MemoryObjectReceiveStream[bytes], send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

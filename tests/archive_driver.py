@@ -7,95 +7,42 @@ be killed, after which the archive is opened anew.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import io
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import av
 from sqlalchemy import select
 
-from archive import certified, custody, derived, door
-from archive.check import check
-from archive.ingest import Answer, Ingest, Upload
-from archive.local_store import LocalStore
+from archive import door
+from archive.ingest import Ingest
 from archive.models import (
     Gap,
-    Garbage,
     Hold,
     Quarantine,
     Request,
     RoomDay,
-    SampleIndex,
     Segment,
-    SegmentManifestRow,
-    Tombstone,
 )
 from archive.sealed import SealedStore
 from archive.system import Archive
+from archive.upload import Answer, Upload
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.manifest import SignedManifest
-from retention import certificate, holds, purge
+from retention import holds, purge
 from retention.errors import ConfirmationError, DayGoneError, HoldError
 from retrieval_api.requests.decision import Basis, DecisionError, Desk, Seen
 from retrieval_api.requests.keys import RequestSecrets
 from retrieval_api.requests.registration import Registrar
 from retrieval_api.requests.states import IllegalTransition
+from tests import archive_truths as truths
 from tests.archive_model import Held, Item, Model, Span, date_of, whole_day
-from tests.footage import FakeAgent
+from tests.dying import DyingStore, Killed
+from tests.footage import FakeAgent, tiny_media
 from tests.requesting import application
-from tests.thumbnails import assert_thumbnails_go_with_their_segments, derive_now
+from tests.thumbnails import derive_now
 
-# What `check` may tell of an archive whose agents sent late, out of order or too late.
-HARMLESS = {"open_link", "uncovered"}
 STAFF = "user:3"
-
-
-class Killed(BaseException):
-    """Stands for the death of the process: nothing between its place and the test runs on."""
-
-
-@functools.cache
-def tiny_media(seconds: int = 2) -> bytes:
-    """A fragmented MP4 of two pictures of 32x32, the second one shown in the last second: the least that the
-    archive takes for footage (3 KB).
-    """
-    sink = io.BytesIO()
-    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-    with av.open(sink, "w", format="mp4", options=options) as container:
-        video: Any = container.add_stream("libx264", rate=1)
-        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
-        video.options = {"preset": "ultrafast", "x264-params": "keyint=1"}
-        for number in (0, max(1, seconds - 1)):
-            frame = av.VideoFrame(32, 32, "yuv420p")
-            for plane in frame.planes:
-                plane.update(bytes(plane.buffer_size))
-            frame.pts = number
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
-    return sink.getvalue()
-
-
-class DyingStore(LocalStore):
-    """Dies once: after the rename of an upload, or with all objects of a day but one unlinked."""
-
-    def writer(self, name):
-        writer = super().writer(name)
-        commit = writer.commit
-
-        def commit_and_die(new_name: str | None = None) -> None:
-            commit(new_name)
-            raise Killed
-
-        writer.commit = commit_and_die
-        return writer
-
-    def delete(self, names: Iterable[str]) -> None:
-        super().delete(sorted(names)[:-1])
-        raise Killed
 
 
 class Driver:
@@ -317,6 +264,10 @@ class Driver:
             self.seen[f"died at {step} of thumbnails"] += 1
             self.underived.add(segment)
 
+    def derive_what_died(self, now_us: int) -> None:
+        for segment in self.underived:
+            derive_now(self.archive, segment, now_us)
+
     # --- purge
 
     def purge(self, now_us: int, *, certified: bool = True) -> None:
@@ -333,9 +284,9 @@ class Driver:
         self.seen["destroyed"] += bool(gone)
         self.seen["kept past due"] += any(now_us >= item.due_us for item in self.model.items.values())
         self._settle_strays(now_us)
-        self.assert_finished()
+        truths.finished(self.archive, set(self.strays))
         if certified:
-            self.assert_certified()
+            truths.certified(self.archive, self.model.destroyed)
 
     def die_in_purge(self, now_us: int, step: str, nth: int) -> None:
         """Killed when `step` is reached for the nth time, or while objects are being unlinked."""
@@ -391,41 +342,6 @@ class Driver:
                 self.seen["stray destroyed"] += 1
 
     # --- what must be true
-
-    def assert_finished(self) -> None:
-        """After a whole run: objects and rows are one to one, no certificate is owed."""
-        with self.archive.database.reading() as session:
-            assert list(session.scalars(select(Garbage.object_name))) == []
-            named = set(session.scalars(select(Segment.object_name)))
-            for table in (Quarantine, Gap):
-                named |= set(session.scalars(select(table.object_name)))
-            assert certificate.uncertified(session) == 0
-            segments = set(session.scalars(select(Segment.id)))
-            for table in (SampleIndex, SegmentManifestRow):
-                assert set(session.scalars(select(table.segment_id))) == segments
-        objects = {name for name in self.archive.store.names() if derived.owner_of(name) == name}
-        assert_thumbnails_go_with_their_segments(self.archive)
-        assert named <= objects
-        assert {name.split("/")[-1][:36] for name in objects - named} <= set(self.strays)
-
-    def assert_certified(self) -> None:
-        """The certificates are whole, and tell of everything that was destroyed, once."""
-        with self.archive.database.reading() as session:
-            bodies = [json.loads(body) for body in session.scalars(select(Tombstone.body))]
-            assert list(certified.verify(session, self.archive.server_key.public_key())) == []
-        told = [("segment", each["id"]) for body in bodies for each in body["segments"]]
-        told += [("quarantine", f"q-{each['claimed_id']}") for body in bodies for each in body["quarantined"]]
-        told += [("gap", each["id"]) for body in bodies for each in body["gaps"]]
-        assert sorted(told) == sorted(self.model.destroyed)
-
-    def assert_chains(self, now_us: int) -> None:
-        for segment in self.underived:
-            derive_now(self.archive, segment, now_us)
-        with self.archive.database.reading() as session:
-            assert list(custody.verify(session)) == []
-        foreign = {"foreign"} if self.strays else set()
-        found = [each for each in check(self.archive, deep=True) if each.kind not in HARMLESS | foreign]
-        assert found == []
 
     def assert_index(self, now_us: int) -> None:
         """Rows and holds are the model's, at any time."""
@@ -499,6 +415,6 @@ class Driver:
         """A restart: uploads under way are lost, their temporary objects swept."""
         self.archive.close()
         self.archive = Archive.open(self.archive.settings)
-        self.archive.store.sweep()
+        self.archive.store.sweep(alone=True)
         for agent in self.agents.values():
             agent.archive = self.archive

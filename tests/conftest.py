@@ -14,12 +14,16 @@ from playwright.sync_api import sync_playwright
 
 from tests.chromium import CHROMIUM, FLAGS
 from tests.footage import make_archive
+from tests.hashing import cheapen
 from tests.postgresql import Server
 from tests.swift import Swift, require_swift
 
 # A deadline per example measures the load of the machine, not the code under test.
 settings.register_profile("protokol", deadline=None, print_blob=True)
 settings.load_profile("protokol")
+
+
+cheapen()
 
 
 def pytest_generate_tests(metafunc):

@@ -8,6 +8,7 @@ import base64
 import functools
 import hashlib
 import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,10 +19,12 @@ import av
 import numpy as np
 from uuid6 import uuid7
 
+from archive.database import Database
 from archive.enrolment import enroll
-from archive.ingest import Answer, Ingest
+from archive.ingest import Ingest
 from archive.master_key import make_master_key
 from archive.system import Archive
+from archive.upload import Answer
 from recorder.keyfile import AgentKey
 from recorder.manifest import (
     ClockStatement,
@@ -83,6 +86,38 @@ def media(seconds: int = 2) -> bytes:
     return sink.getvalue()
 
 
+@functools.cache
+def tiny_media(seconds: int = 2) -> bytes:
+    """A fragmented MP4 of two pictures of 32x32, the second one shown in the last second: the least that the
+    archive takes for footage (3 KB).
+    """
+    sink = io.BytesIO()
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    with av.open(sink, "w", format="mp4", options=options) as container:
+        video: Any = container.add_stream("libx264", rate=1)
+        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+        video.options = {"preset": "ultrafast", "x264-params": "keyint=1"}
+        for number in (0, max(1, seconds - 1)):
+            frame = av.VideoFrame(32, 32, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    return sink.getvalue()
+
+
+@functools.cache
+def _migrated() -> bytes:
+    """An SQLite index that has been migrated and is empty: two thirds of a test archive's price."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "migrated.sqlite"
+        database = Database(f"sqlite:///{file}")
+        database.migrate()
+        database.dispose()
+        return file.read_bytes()
+
+
 def make_archive(directory: Path, **settings: Any) -> Archive:
     """A fresh demo archive in a directory, with the rooms of ROOMS in force.
 
@@ -93,7 +128,11 @@ def make_archive(directory: Path, **settings: Any) -> Archive:
     if not settings.get("demo", True):
         defaults["master_key_file"] = directory / "master.key"
         make_master_key(defaults["master_key_file"])
-    return Archive.open(Settings(**{**defaults, **settings}), migrate=True)
+    made = Settings(**{**defaults, **settings})
+    file = Database(made.database).file
+    if file is not None and not file.exists():
+        file.write_bytes(_migrated())
+    return Archive.open(made, migrate=True)
 
 
 @dataclass

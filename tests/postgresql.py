@@ -19,6 +19,7 @@ from pathlib import Path
 import psycopg
 
 from archive.database import Database
+from tests.guard import Guard
 
 # Debian keeps the server's programs out of PATH, by major version.
 _BIN = Path(os.environ.get("PROTOKOL_TEST_POSTGRESQL_BIN", "/usr/lib/postgresql/15/bin"))
@@ -68,7 +69,16 @@ class Server:
                 start_new_session=True,
                 **self._account,
             )
+        # Its directory alone, or the one that was made for it.
+        own = (
+            self.directory.parent if self.directory.parent.name.startswith("protokol-pg-") else self.directory
+        )
+        self._guard = Guard(self._process, own, "QUIT")
         self._wait_until_it_answers()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def url(self, name: str) -> str:
         return f"postgresql+psycopg://protokol@/{name}?host={self.directory}"
@@ -98,6 +108,7 @@ class Server:
 
     def stop(self, *, kill: bool = False) -> None:
         """At once; connections are cut. With `kill`, as by a loss of power, but for the disk's cache."""
+        self._guard.dismiss()
         self._process.send_signal(signal.SIGQUIT if kill else signal.SIGINT)
         self._process.wait(30)
 

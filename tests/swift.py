@@ -19,6 +19,7 @@ from archive.s3_location import S3Credentials, parse_location
 from archive.s3_rest import S3Rest
 from archive.s3_store import S3ObjectStore
 from archive.store import StoreError
+from tests.guard import Guard
 from tests.processes import free_port, wait_for
 
 _HOME = Path(__file__).resolve().parents[1] / ".venv-swift" / "bin"
@@ -131,6 +132,7 @@ class Swift:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._guards: dict[str, Guard] = {}
         for name in ("srv/d1", "srv/d2", "srv/d3", "cache", "log"):
             (root / name).mkdir(parents=True)
         self.objects = ("object1", "object2", "object3")
@@ -163,9 +165,11 @@ class Swift:
                 # Swift's own configuration directory would be /etc/swift.
                 env={**os.environ, "SWIFT_ROOT": str(self.root), "SWIFT_CONF_DIR": str(self.root)},
             )
+        self._guards[name] = Guard(self._processes[name])
 
     def kill(self, name: str) -> None:
         """As `kill -9` does it."""
+        self._guards.pop(name).dismiss()
         process = self._processes.pop(name)
         process.send_signal(signal.SIGKILL)
         process.wait()

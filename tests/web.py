@@ -18,6 +18,7 @@ from recorder.instants import now_us
 from recorder.logging import configure_logging
 from retrieval_api import accounts
 from retrieval_api.app import create_app
+from retrieval_api.request_head import BoundedHeadProtocol
 
 PASSWORD = "correct horse battery"
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
@@ -60,7 +61,12 @@ def serving(archive: Archive, clock: Any = now_us) -> Iterator[str]:
         # Who connects before the server's thread runs waits instead of being refused.
         sock.listen()
         port = sock.getsockname()[1]
-        config = uvicorn.Config(create_app(archive, clock), log_config=None, timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            create_app(archive, clock),
+            log_config=None,
+            http=BoundedHeadProtocol,
+            timeout_graceful_shutdown=2,
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
         thread.start()

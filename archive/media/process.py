@@ -16,7 +16,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
+from archive.job_failure import Failure
 from archive.media import work
 from recorder.errors import ProtokolError
 
@@ -30,6 +32,14 @@ COMMAND = (sys.executable, "-s", "-S", "-P", "-m", "archive.media.child")
 
 class MediaError(ProtokolError):
     """The decoding program did not answer, or not what it was asked: the media may be hostile."""
+
+    failure: ClassVar[Failure] = "decoding_ended"
+
+
+class MediaTimeOutError(MediaError):
+    """It did not answer in time: the media may be hostile, or the host overloaded."""
+
+    failure: ClassVar[Failure] = "decoding_slow"
 
 
 def environment() -> dict[str, str]:
@@ -101,7 +111,7 @@ def _exchange(
         while True:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
-                raise MediaError(f"the decoding program did not answer within {time_out_s:.0f} s")
+                raise MediaTimeOutError(f"the decoding program did not answer within {time_out_s:.0f} s")
             look()
             for key, _ in ready.select(min(left_s, _LOOK_EVERY_S)):
                 if key.fileobj is process.stdin:

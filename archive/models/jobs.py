@@ -28,6 +28,8 @@ class Job(Base):
     progress_done: Mapped[int | None]
     progress_total: Mapped[int | None]
     last_error: Mapped[str | None]
+    # One of archive.job_failure.FAILURES; NULL for what failed before there were codes.
+    failure: Mapped[str | None] = mapped_column(String(32))
     created_us: Mapped[int]
     finished_us: Mapped[int | None]
     __table_args__ = (

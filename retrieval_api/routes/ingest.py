@@ -22,11 +22,12 @@ from archive import enrolment
 from archive.configuration import is_settled
 from archive.database import DatabaseError
 from archive.disk_errors import DatabaseFullError
-from archive.ingest import MAX_BODY_BYTES, Answer, BadSegmentIdError, DigestMismatchError, Ingest, Upload
+from archive.ingest import BadSegmentIdError, Ingest
 from archive.inserting import insert_or_replace
 from archive.models import Hold, RoomStatus
-from archive.store import StoreFullError
+from archive.store import StoreAwayError, StoreFullError
 from archive.system import Archive
+from archive.upload import MAX_BODY_BYTES, Answer, DigestMismatchError, Upload
 from recorder.errors import ProtokolError, UnknownRoomError
 from recorder.instants import now_us
 from recorder.working_hours import window_at
@@ -146,10 +147,10 @@ class _Body:
 
     @contextlib.asynccontextmanager
     async def heard_out(self) -> AsyncIterator[None]:
-        """Around what comes before the body: an agent must see that the database is away, and until when."""
+        """Around what comes before the body: an agent must see what is away, and until when."""
         try:
             yield
-        except (SQLAlchemyError, DatabaseError):
+        except (SQLAlchemyError, DatabaseError, StoreAwayError):
             await self.drain()
             raise
 

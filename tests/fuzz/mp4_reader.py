@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -83,16 +85,32 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--target", choices=["segment", "index", "manifest"], default="segment")
+    parser.add_argument("--directory", type=Path, help="kept; else one that goes unless there is a defect")
     parser.add_argument("--child", type=Path)
     options, flags = parser.parse_known_args()
     if options.child:
         child(options.target, options.child, flags)
+    if options.directory:
+        return run(options.target, options.seconds, options.directory)
+    # Stopped by whoever started it, it cleans up as at its end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     directory = Path(tempfile.mkdtemp(prefix="protokol-fuzz-"))
-    if fuzz(options.target, options.seconds, directory):
+    found = 0
+    try:
+        found = run(options.target, options.seconds, directory)
+    finally:
+        if not found:
+            shutil.rmtree(directory)
+    return found
+
+
+def run(target: str, seconds: int, directory: Path) -> int:
+    """1 where something was found, whose input is then in the directory."""
+    if fuzz(target, seconds, directory):
         print(f"a defect; its input is in {directory}")  # noqa: T201
         return 1
     corpus = directory / "corpus"
-    peak = heaviest(options.target, corpus)
+    peak = heaviest(target, corpus)
     print(f"{len(list(corpus.iterdir()))} inputs of the corpus, the heaviest takes {peak} bytes")  # noqa: T201
     return int(peak > MAX_PEAK_BYTES)
 

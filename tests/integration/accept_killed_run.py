@@ -1,6 +1,6 @@
 """An acceptance that kills its own process: `python -m tests.integration.accept_killed_run DIR STEP`.
 
-STEP is one of `archive.ingest.STEPS`. DIR holds an archive, and in `upload.json` and `body` what an agent
+STEP is one of `archive.upload.STEPS`. DIR holds an archive, and in `upload.json` and `body` what an agent
 sends: written by the test.
 """
 
@@ -12,8 +12,9 @@ import signal
 import sys
 from pathlib import Path
 
-from archive.ingest import Answer, Ingest
+from archive.ingest import Ingest
 from archive.system import Archive
+from archive.upload import Answer
 from recorder.settings import Settings
 
 

@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from archive import custody
 from archive.check import check
-from archive.ingest import STEPS
 from archive.models import ChainLink, CustodyEvent, Gap, SampleIndex, Segment, SegmentManifestRow
+from archive.upload import STEPS
 from recorder.instants import to_us
 from tests.footage import SECOND, FakeAgent, make_archive
 
@@ -75,14 +75,14 @@ def test_a_killed_acceptance_is_whole_or_not_there(tmp_path, step):
     assert rows_of(archive, segment_id) == [int(committed)] * 5
     stored = [name for name in archive.store.names() if segment_id in name]
     assert len(stored) == (STEPS.index(step) >= STEPS.index(FIRST_STORED))
-    assert archive.store.sweep() == (not stored)
+    assert archive.store.sweep(alone=True) == (not stored)
     foreign = [finding.kind for finding in check(archive, deep=True)]
     assert foreign == (["foreign"] if stored and not committed else [])
 
     answer = agent.send(signed, body)
     assert (answer.outcome, answer.again) == ("accepted", committed)
     assert rows_of(archive, segment_id) == [1] * 5
-    assert archive.store.sweep() == 0
+    assert archive.store.sweep(alone=True) == 0
     assert list(check(archive, deep=True)) == []
     with archive.database.reading() as session:
         assert list(custody.verify(session)) == []

@@ -10,9 +10,10 @@ from sqlalchemy import func, select
 from archive import room_days, search
 from archive.check import check
 from archive.enrolment import NotEnrolledError
-from archive.ingest import BadSegmentIdError, DigestMismatchError, Ingest
+from archive.ingest import BadSegmentIdError, Ingest
 from archive.models import CustodyEvent, Gap, Quarantine, RoomDay, Segment
 from archive.system import Archive
+from archive.upload import DigestMismatchError
 from recorder.instants import to_us
 from recorder.intervals import Interval
 from recorder.manifest import sign

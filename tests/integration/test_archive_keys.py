@@ -12,10 +12,11 @@ from sqlalchemy import event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
+from archive.check import ADVICE, check
 from archive.cipher import object_secret
 from archive.database import DatabaseError
 from archive.key_database import KeyDatabase, retained_key, room_day_key
-from archive.keys import CACHE_S, KeyGoneError, Keys
+from archive.keys import CACHE_S, KeyDamagedError, KeyGoneError, Keys
 from archive.keys_cli import rotate
 from archive.master_key import MasterKey, make_master_key, read_master_key
 from archive.models import CustodyEvent
@@ -230,6 +231,24 @@ def test_a_rotated_archive_reads_what_it_had_and_tells_the_rotation(archive, tmp
         with anew.database.reading() as session:
             told = list(session.scalars(select(CustodyEvent.action)))
     assert [each for each in told if "master" in each] == ["master_key_rotation_begun", "master_key_rotated"]
+
+
+def test_a_damaged_key_is_a_finding_and_not_the_end_of_the_check(archive):
+    agent = FakeAgent(archive)
+    agent.record(START)
+    FakeAgent(archive, "228-a").record(START)
+    with archive.store.keys._database.transaction() as connection:
+        connection.execute(
+            room_day_key.update().where(room_day_key.c.room == "108").values(wrapped=b"damaged " * 5)
+        )
+    archive.store.keys._cache.clear()
+    found = list(check(archive))
+    assert [each.kind for each in found] == ["damaged_key"]
+    assert "room-day 108" in found[0].what
+    assert "restore the key database" in ADVICE["damaged_key"]
+    # Nor does anybody seal under a key that is not known.
+    with pytest.raises(KeyDamagedError, match="108"):
+        agent.record(START + 60 * SECOND)
 
 
 def test_a_failed_sync_is_told_before_its_error(url):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from archive.check import check
-from archive.ingest import Answer, Ingest
+from archive.ingest import Ingest
 from archive.models import ChainLink, CustodyEvent, Enrolment, Gap, Quarantine, Segment
+from archive.upload import Answer
 from recorder.manifest import SignedManifest
 from tests.footage import SECOND, FakeAgent, make_archive, unsigned
 

@@ -61,8 +61,8 @@ def test_footage_goes_in_is_opened_checked_and_purged(installation, swift, tmp_p
     assert report.failures == []
     (left,) = archive.store.names()
     assert kept in left
-    # The one that no day was due for, and the record of the enrolment.
-    assert len(swift.files() - before) == 2 * 3
+    # The one that no day was due for, and the records of the enrolment and of the certificate.
+    assert len(swift.files() - before) == 3 * 3
     assert flaws(archive) == []
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +14,7 @@ from archive.keys import Keys
 from archive.local_store import LocalStore
 from archive.master_key import MasterKey
 from archive.sealed import SealedStore
-from archive.store import ObjectMissingError, StoreError, StoreFullError, open_raw_store
+from archive.store import ObjectMissingError, StoreAwayError, StoreError, StoreFullError, open_raw_store
 from recorder.settings import Settings
 from tests.swift import open_store
 
@@ -86,7 +89,7 @@ def test_nothing_bears_the_name_before_commit_and_nothing_after_abort(store):
     writer.abort()
     writer.abort()
     assert list(store.names()) == []
-    assert store.sweep() == 0
+    assert store.sweep(alone=True) == 0
 
 
 def test_a_second_object_of_the_same_name_takes_its_place(store):
@@ -133,6 +136,14 @@ def test_commit_under_another_name_of_the_room_day(store):
     assert list(store.names()) == ["108/2026-11-20/q-1.refused"]
 
 
+def test_the_names_of_one_directory_are_those_that_begin_with_it(store):
+    names = ["108/2026-11-20/a.mp4", "108/2026-11-20/b.gap", "108/2026-11-2/a.mp4", "228-a/2026-11-20/a.mp4"]
+    for name in names:
+        put(store, name, b"x")
+    assert list(store.names("108/2026-11-20")) == names[:2]
+    assert list(store.names("108/2026-11-21")) == []
+
+
 def test_delete_is_idempotent(store):
     put(store, NAME, b"x")
     store.delete([NAME, "108/2026-11-21/never.mp4"])
@@ -144,8 +155,8 @@ def test_what_a_crash_left_is_never_listed_and_swept_once(store):
     writer = store.writer(NAME)
     writer.write(b"torn")
     assert list(store.names()) == []
-    store.sweep()
-    assert store.sweep() == 0
+    store.sweep(alone=True)
+    assert store.sweep(alone=True) == 0
     assert list(store.names()) == []
 
 
@@ -167,8 +178,41 @@ def test_a_foreign_object_is_refused_by_its_header(raw, keys):
 
 def test_a_crash_leaves_one_file_of_a_writer_in_a_directory_and_it_is_swept(local):
     local.writer(NAME).write(b"torn")
-    assert local.sweep() == 1
+    assert local.sweep(alone=True) == 1
     assert [path for path in local.root.rglob("*") if path.is_file()] == []
+
+
+def test_while_others_write_only_what_is_a_day_old_is_swept(local):
+    young, old = local.writer(NAME), local.writer(NAME)
+    old.write(b"torn")
+    day_ago = time.time() - 25 * 3600
+    os.utime(old._temporary, (day_ago, day_ago))
+    assert local.sweep(alone=False) == 1
+    young.write(b"whole")
+    young.commit()
+    assert [path.name for path in local.root.rglob("*") if path.is_file()] == [NAME.rpartition("/")[2]]
+
+
+def test_a_deletion_that_is_not_durable_is_an_error(local, monkeypatch):
+    """A certificate would be signed for what a power cut brings back."""
+    put(local, NAME, b"x")
+
+    def failing(directory):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("archive.local_store.sync_directory", failing)
+    with pytest.raises(StoreError, match="durable: Input/output error"):
+        local.delete([NAME])
+
+
+def test_a_directory_that_is_gone_is_a_store_that_is_away(local):
+    """Its disk is not mounted: what is written now would lie below the mount point."""
+    put(local, NAME, b"x")
+    local.root.rename(local.root.with_name("elsewhere"))
+    for attempt in (lambda: local.open(NAME), lambda: local.writer(NAME)):
+        with pytest.raises(StoreAwayError, match="mounted"):
+            attempt()
+    assert not local.root.exists()
 
 
 def test_a_full_disk_is_told_apart_and_leaves_nothing(tiny_disk):

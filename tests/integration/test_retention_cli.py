@@ -87,6 +87,14 @@ def test_the_whole_way_plan_hold_run_release_run(directory):
     assert lines[0].startswith("1  room 108  2099-11-20: 1 objects, ")
     assert lines[0].endswith(f"; kept under hold {hold['id']}")
     assert protokol("retention", "certificates", "--pdf", str(directory / "sheets")).exit_code == 0
+    sheet, signed_file = directory / "1.pdf", directory / "1.json"
+    assert protokol("retention", "certificate", "1", "-o", str(sheet)).exit_code == 0
+    assert sheet.read_bytes() == (directory / "sheets" / "certificate-1.pdf").read_bytes()
+    assert protokol("retention", "certificate", "1", "-o", str(signed_file)).exit_code == 0
+    assert json.loads(signed_file.read_bytes()) == signed[0]
+    for number, why in ((1, "exists already"), (7, "there is no certificate 7")):
+        refused = protokol("retention", "certificate", str(number), "-o", str(sheet))
+        assert why in str(refused.exception)
     sheets = sorted((directory / "sheets").iterdir())
     assert [each.name for each in sheets] == ["certificate-1.pdf", "certificate-2.pdf"]
     assert sheets[0].read_bytes().startswith(b"%PDF-")

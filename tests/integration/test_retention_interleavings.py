@@ -21,9 +21,9 @@ from archive.check import check
 from archive.models import Garbage, Hold, Segment
 from archive.system import Archive
 from retention import certificate
-from tests.archive_driver import HARMLESS, tiny_media
 from tests.archive_model import due_us, instant_us
-from tests.footage import FakeAgent, make_archive
+from tests.archive_truths import HARMLESS
+from tests.footage import FakeAgent, tiny_media
 from tests.integration.room_day_race import Contender, Lane
 from tests.requesting import purge_at
 
@@ -121,10 +121,11 @@ def by_processes(course: Course) -> list[tuple[str, ...]]:
         return told
 
 
-@pytest.mark.parametrize("count", [120, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.both_databases(slow=True)
+@pytest.mark.parametrize(
+    "count", [60, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
+)
 @pytest.mark.parametrize("race", [by_threads, by_processes])
-def test_interleavings_lose_nothing_held_and_leave_nothing_else(tmp_path, race, count):
-    archive = make_archive(tmp_path)
+def test_interleavings_lose_nothing_held_and_leave_nothing_else(archive, race, count):
     course = Course(archive, count)
     course.judge(race(course))
-    archive.close()

@@ -11,6 +11,7 @@ from datetime import date
 import pytest
 from sqlalchemy import select
 
+from archive import reindex as rebuilding
 from archive.door import Ground, resolve
 from archive.keys import KeyGoneError
 from archive.local_store import LocalStore
@@ -21,7 +22,7 @@ from archive.store import StoreError
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us
 from recorder.intervals import Interval
-from retention import holds, purge, shred
+from retention import frozen, holds, purge, shred
 from tests.footage import FakeAgent, make_archive
 
 NOON = local_midnight_us(date(2026, 11, 20), "Europe/Kyiv") + 720 * US_PER_MINUTE
@@ -168,6 +169,63 @@ def test_a_held_object_that_is_missing_does_not_stop_its_day(archive, agent):
     archive.store.open(name).close()
     with archive.database.reading() as session:
         assert session.scalars(select(Hold.released_us)).one() is None
+
+
+@pytest.mark.parametrize("harm", [lambda raw: raw[:40], lambda raw: b"\0" + raw[1:], None])
+def test_a_held_refused_upload_that_cannot_be_read_stops_its_day(archive, agent, harm):
+    """Nothing but its own header tells its key: with the day's it would be lost, backup or not."""
+    signed, body = agent.segment(NOON)
+    agent.send(signed, body, damaged=True)
+    hold(archive, NOON, NOON + US_PER_SECOND)
+    with archive.database.reading() as session:
+        path = archive.store.raw.root / session.scalars(select(Quarantine.object_name)).one()
+    whole = path.read_bytes()
+    path.unlink() if harm is None else path.write_bytes(harm(whole))
+    # Another day does not wait for it.
+    other = FakeAgent(archive, "228-a")
+    other.record(NOON)
+    report = purge.run(archive, actor="system", now_us=DUE, confirm=purge.plan(archive, DUE).digest)
+    assert [day.room for day in report.days] == ["228-a"]
+    assert len(report.failures) == 1
+    assert "restore it from a backup" in report.failures[0]
+    path.write_bytes(whole)
+    run(archive)
+    with closing(archive.store.open(str(path.relative_to(archive.store.raw.root)))) as reader:
+        assert reader.pread(0, len(body)) == body
+
+
+def test_a_held_object_that_was_unreadable_at_a_rebuild_keeps_its_key(archive, agent, tmp_path):
+    """It has no row until it is restored and the index is rebuilt again."""
+    agent.record(NOON)
+    agent.record(NOON + US_PER_MINUTE)
+    hold_id = hold(archive, NOON, NOON + US_PER_SECOND)
+    run(archive)
+    ((name, _),) = objects(archive).values()
+    path = archive.store.raw.root / name
+    whole = path.read_bytes()
+    path.write_bytes(b"\0" + whole[1:])
+    with closing(rebuilt(archive, tmp_path / "first.sqlite")) as first:
+        assert objects(first) == {}
+        run(first, LATER)
+        path.write_bytes(whole)
+        first.store.open(name).close()
+        run(first, LATER)
+        with closing(rebuilt(archive, tmp_path / "second.sqlite")) as second:
+            assert [known for known, _ in objects(second).values()] == [name]
+        with first.database.transaction() as session:
+            holds.release(session, first, hold_id, actor="user:3", reason="decided", now_us=LATER)
+        run(first, LATER)
+        assert first.store.keys.days() == set()
+
+
+def rebuilt(archive, file):
+    settings = archive.settings.model_copy(update={"database_url": f"sqlite:///{file}"})
+    new = Archive.open(settings, migrate=True, rebuild=True)
+    rebuilding.reindex(new, "cli:0", LATER)
+    with new.database.reading() as session:
+        digest = frozen.digest(session)
+    frozen.confirm(new, digest, actor="cli:0", now_us=LATER)
+    return new
 
 
 def test_a_day_that_is_not_purged_keeps_its_key(archive, agent):

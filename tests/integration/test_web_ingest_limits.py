@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from archive.ingest import MAX_BODY_BYTES
+from archive.upload import MAX_BODY_BYTES
 from recorder.instants import now_us
 from retrieval_api import admission
 from retrieval_api.app import create_app

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from archive import derive, figures_job, jobs
+from archive.database import DatabaseError
+from archive.disk_errors import DatabaseFullError
+from archive.job_failure import FAILURES, failure_of
 from archive.job_worker import JobWorker
+from archive.media.process import MediaError, MediaTimeOutError
 from archive.models import ArchiveMark, CustodyEvent, Job
 from archive.reindex import HOLDS_UNCONFIRMED
+from archive.sealed import AlteredError
+from archive.store import StoreAwayError, StoreFullError
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, now_us
+from retention import purge
+from retention.errors import ClockError, ConfirmationError, HoldsUnconfirmedError, PurgeError
 from retention.service import KIND, RetentionService
 from retrieval_api import job_wording
 from tests.footage import FakeAgent, make_archive
@@ -53,11 +64,11 @@ def add(archive, key, **more) -> int:
         return session.scalars(select(Job.id).where(Job.key == key)).one()
 
 
-def fail(archive, key, error) -> int:
+def fail(archive, key, error, failure="other") -> int:
     number = add(archive, key)
     with archive.database.transaction() as session:
         held = jobs.lease(session, now_us(), "one", {KIND})
-        jobs.fail(session, held, error, now_us(), chance=0, for_good=True)
+        jobs.fail(session, held, error, now_us(), chance=0, for_good=True, failure=failure)
     return number
 
 
@@ -78,7 +89,7 @@ def test_where_nothing_is_to_be_done_nothing_is_told(archive, operator):
 
 
 def test_a_dead_letter_is_told_with_what_to_do_and_tried_again(archive, operator):
-    number = fail(archive, "full", "no space left for 0198.mp4")
+    number = fail(archive, "full", "no space left for 0198.mp4", "no_space")
     assert "1 завдання не виконано: планове знищення записів." in operator.get("/staff/board").text
     page = operator.get("/staff/jobs").text
     assert "не залишилося місця" in page
@@ -179,8 +190,9 @@ def test_thumbnails_that_wait_are_one_line_and_those_that_failed_say_why(archive
     assert "derive:" not in page
     with archive.database.transaction() as session:
         held = jobs.lease(session, now_us(), "one", {derive.KIND})
-        error = "the decoding program was ended by SIGSEGV without an answer"
-        jobs.fail(session, held, error, now_us(), chance=0, for_good=True)
+        error = MediaError("the decoding program was ended by SIGSEGV without an answer")
+        failure = failure_of(error)
+        jobs.fail(session, held, str(error), now_us(), chance=0, failure=failure, for_good=True)
     page = operator.get("/staff/jobs").text
     assert "чекають 2 частини запису" in page
     assert "зупинилася на ньому" in page
@@ -190,3 +202,51 @@ def test_thumbnails_that_wait_are_one_line_and_those_that_failed_say_why(archive
 def test_every_kind_of_job_has_words():
     assert {KIND, figures_job.KIND, derive.KIND} == set(job_wording.KINDS)
     assert job_wording.kind("of a later version").what
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_every_failure_has_words_of_its_own(failure):
+    words = job_wording.cause(failure)
+    assert words.advice
+    assert (words == job_wording.OTHER_CAUSE) == (failure == "other")
+    assert job_wording.cause(None) == job_wording.cause("of a later version") == job_wording.OTHER_CAUSE
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (StoreAwayError("cannot read x: Input/output error"), "store_away"),
+        (StoreFullError("no space left"), "no_space"),
+        (MediaError("the decoding program said nothing"), "decoding_ended"),
+        (MediaTimeOutError("the decoding program did not answer"), "decoding_slow"),
+        (DatabaseFullError("no room left"), "no_space"),
+        (OSError(errno.ENOSPC, "No space left on device"), "no_space"),
+        (OperationalError("SELECT 1", {}, Exception("gone")), "database_away"),
+        (DatabaseError("cannot open the database"), "database_away"),
+        (HoldsUnconfirmedError("not confirmed"), "holds_unconfirmed"),
+        (ConfirmationError("more than half"), "needs_confirmation"),
+        (ClockError("an hour apart"), "clocks_differ"),
+        (PurgeError("108: away", "store_away"), "store_away"),
+        (AlteredError("108/x: altered"), "other"),
+        (ZeroDivisionError(), "other"),
+    ],
+)
+def test_a_failure_is_told_by_its_kind_and_not_by_its_text(error, failure):
+    assert failure_of(error) == failure
+
+
+def test_what_stopped_a_purge_is_on_the_page(archive, operator, monkeypatch):
+    """A store that is away fails the days that hold something, each by itself: the job tells why."""
+    agent = FakeAgent(archive, "228-a")
+    agent.record(now_us() - 33 * US_PER_DAY)
+
+    def away(self, names):
+        raise StoreAwayError("cannot delete: Input/output error")
+
+    monkeypatch.setattr(type(archive.store.raw), "delete", away)
+    confirm = purge.plan(archive).digest
+    report = purge.run(archive, actor="system", confirm=confirm)
+    assert set(report.causes) == {"store_away"}
+    add(archive, "away", max_attempts=1)
+    work(archive)
+    assert "Сховище не відповіло" in operator.get("/staff/jobs").text

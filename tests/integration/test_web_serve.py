@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
 
+from retrieval_api.server import Housekeeping
 from tests.footage import make_archive
 from tests.processes import environment, free_port, protokol, server
 from tests.web import Client
@@ -33,6 +38,10 @@ def test_users_from_the_command_line(env) -> None:
         ("olena", "operator", "active")
     ]
     assert password not in json.dumps(listed)
+    with closing(sqlite3.connect(Path(env["PROTOKOL_DATA_DIR"]) / "archive.sqlite")) as index:
+        (stored,) = index.execute("SELECT password_hash FROM user_account").fetchone()
+    # The library's own choice (RFC 9106, low memory), and not the cheap one of the tests.
+    assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
     fresh = protokol(env, "user", "reset", "olena").stdout.strip()
     assert fresh != password
     protokol(env, "user", "disable", "olena")
@@ -104,3 +113,16 @@ def test_a_stop_does_not_wait_for_boards_that_are_watched(env, tmp_path) -> None
             assert process.terminate() == 0
             assert time.monotonic() - began < 8, "uvicorn cuts off only after ten seconds"
             assert list(lines)[-1:] == [""], "the stream ends whole"
+
+
+def test_what_a_killed_server_left_is_swept_by_one_that_goes_on(tmp_path) -> None:
+    """Where others may be writing, nobody may sweep all of it at the start."""
+    with closing(make_archive(tmp_path)) as archive:
+        old, young = (archive.store.writer(f"108/2026-11-20/{name}.mp4") for name in ("old", "young"))
+        left = sorted(archive.store.raw.root.glob("108/*/.incoming-*"), key=lambda path: path.stat().st_ino)
+        two_days_ago = time.time() - 48 * 3600
+        os.utime(left[0], (two_days_ago, two_days_ago))
+        Housekeeping(archive).round()
+        assert [path.exists() for path in left] == [False, True]
+        for writer in (old, young):
+            writer.abort()

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND
 from retrieval_api.requests.keys import RequestSecrets, contact_commitment, network_of, new_pin, plain_pin
 from retrieval_api.requests.receipts import SHOWN_FOR_SECONDS, Receipt, ReceiptCookie, Resubmissions
+from tests.hashing import OF_PASSWORDS, OF_PINS
 
 SECRETS = RequestSecrets.of(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 OTHER = RequestSecrets.of(Ed25519PrivateKey.from_private_bytes(b"\1" * 32))
@@ -25,6 +26,12 @@ def test_pins_are_eight_digits_and_verified_by_their_hash() -> None:
     assert not SECRETS.verify_pin(pin_hash, new_pin() if pin != "00000000" else "1")
     assert not SECRETS.verify_pin(None, pin)
     assert not OTHER.verify_pin(pin_hash, pin), "a stolen table is worth nothing without the server's key"
+
+
+def test_passwords_and_pins_are_dear_to_guess() -> None:
+    """OWASP's least for argon2id is 19 MiB in 2 passes; RFC 9106's for little memory 64 MiB in 3."""
+    assert (OF_PINS.memory_cost, OF_PINS.time_cost) == (19 * 1024, 2)
+    assert (OF_PASSWORDS.memory_cost, OF_PASSWORDS.time_cost) == (64 * 1024, 3)
 
 
 def test_a_pin_may_be_typed_in_groups() -> None:
