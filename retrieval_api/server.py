@@ -41,10 +41,8 @@ _SWEEP_EVERY_US = 6 * 60 * US_PER_MINUTE
 
 class Housekeeping:
     """Ends viewings that nobody watches any more; forgets expired log-ins, jobs of a month ago and, by
-    `forget_pictures`, rooms' pictures of a minute ago; asks for the figures of past days; sweeps what a killed
-    server left.
-
-    In a thread of its own.
+    `forget_pictures`, rooms' pictures of a minute ago; asks for the figures of past days; sweeps up after
+    servers that were killed. In a thread of its own.
     """
 
     def __init__(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,6 +13,7 @@ from archive.upload import MAX_BODY_BYTES
 from recorder.instants import now_us
 from retrieval_api import admission
 from retrieval_api.app import create_app
+from tests.event_loops import run_apart
 from tests.footage import SECOND, FakeAgent, make_archive
 from tests.web import serving
 
@@ -117,12 +116,9 @@ def test_a_room_that_floods_is_told_when_to_come_back(archive):
                 },
             )
 
-    # In a thread of its own: this one may have a browser's loop.
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(asyncio.run, ask()).result()
+    answer = run_apart(ask())
     assert (answer.status_code, answer.json()["code"]) == (429, "too_many")
     assert int(answer.headers["Retry-After"]) >= 1
     for _ in range(admission.MAX_UPLOADS):
         app.state.admission.leave("108", 0)
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(asyncio.run, ask()).result().json()["outcome"] == "accepted"
+    assert run_apart(ask()).json()["outcome"] == "accepted"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import httpx
 import pytest
 
@@ -12,6 +10,7 @@ from recorder.instants import format_instant, now_us
 from recorder.shipper import Retry, judge
 from recorder.uplink import Uplink
 from retrieval_api.app import create_app
+from tests.event_loops import run_apart
 from tests.footage import SECOND, FakeAgent
 from tests.web import Client, add_staff, serving
 
@@ -73,7 +72,7 @@ def test_a_page_says_it_in_the_readers_language(archive, language, words):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             return await client.get("/staff/looking", params={"lang": language})
 
-    page = asyncio.run(ask())
+    page = run_apart(ask())
     assert (page.status_code, page.headers["Retry-After"]) == (503, "15")
     assert words in page.text
     assert "Input/output" not in page.text

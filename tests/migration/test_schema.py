@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,11 +53,16 @@ def database(url):
 
 
 def dump(database) -> list[str]:
-    """The schema as the database keeps it."""
+    """The schema as the database keeps it; constraints by name, since a batch migration shuffles them."""
     with database.engine.connect() as connection:
         query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
         rows = connection.exec_driver_sql(query if database.is_sqlite else _DETAILS)
-        return [row[0] for row in rows]
+        return [_in_order(row[0]) for row in rows]
+
+
+def _in_order(statement: str) -> str:
+    head, *constraints = re.split(r",?\s*\n\tCONSTRAINT |\n\)", statement)
+    return "\n".join([head, *sorted(each.strip().removesuffix(",") for each in constraints)])
 
 
 def go_to(database, revision: str) -> None:

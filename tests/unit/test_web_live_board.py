@@ -11,6 +11,7 @@ import pytest
 from retrieval_api.board_view import Kind
 from retrieval_api.event_stream import EventStream
 from retrieval_api.live_board import LiveBoard, Session, event
+from tests.event_loops import run_apart
 
 OPERATOR, CLERK = Kind("uk", "operator"), Kind("en", "clerk")
 
@@ -74,7 +75,7 @@ def test_all_readers_of_a_kind_share_one_drawing(rooms, live) -> None:
         for each in readers:
             await each.aclose()
 
-    asyncio.run(run())
+    run_apart(run())
 
 
 def test_who_is_slow_gets_the_newest_and_nothing_between(rooms, live) -> None:
@@ -87,7 +88,7 @@ def test_who_is_slow_gets_the_newest_and_nothing_between(rooms, live) -> None:
             taken = await take(events, "word 49", at_most=3)
             assert sum("word" in each for each in taken) <= 2
 
-    asyncio.run(run())
+    run_apart(run())
 
 
 def test_nothing_is_said_twice_and_nobody_costs_nothing(rooms, live) -> None:
@@ -104,7 +105,7 @@ def test_nothing_is_said_twice_and_nobody_costs_nothing(rooms, live) -> None:
         async with aclosing(live.follow(OPERATOR, session("a"))) as events:
             await take(events, "one")
 
-    asyncio.run(run())
+    run_apart(run())
 
 
 def test_a_session_that_is_over_ends_its_own_stream_alone(rooms, live) -> None:
@@ -119,7 +120,7 @@ def test_a_session_that_is_over_ends_its_own_stream_alone(rooms, live) -> None:
         await take(others, "two")
         await others.aclose()
 
-    asyncio.run(run())
+    run_apart(run())
 
 
 def test_a_board_that_cannot_be_drawn_says_nothing_until_it_can(rooms, live, monkeypatch) -> None:
@@ -135,7 +136,7 @@ def test_a_board_that_cannot_be_drawn_says_nothing_until_it_can(rooms, live, mon
                 async with asyncio.timeout(0.5):
                     raise AssertionError(await anext(events))
 
-    asyncio.run(run())
+    run_apart(run())
 
 
 def test_a_board_that_takes_too_long_to_draw_is_not_called_alive(rooms, live, monkeypatch) -> None:
@@ -153,7 +154,7 @@ def test_a_board_that_takes_too_long_to_draw_is_not_called_alive(rooms, live, mo
                     raise AssertionError(await anext(events))
             hangs.set()
 
-    asyncio.run(run())
+    run_apart(run())
 
 
 def test_a_stop_of_the_server_ends_every_stream_at_once(live) -> None:
@@ -167,7 +168,7 @@ def test_a_stop_of_the_server_ends_every_stream_at_once(live) -> None:
                 async with asyncio.timeout(1):
                     await anext(each)
 
-    asyncio.run(run())
+    run_apart(run())
 
 
 def test_a_connection_that_takes_nothing_is_let_go(rooms, live) -> None:
@@ -191,7 +192,7 @@ def test_a_connection_that_takes_nothing_is_let_go(rooms, live) -> None:
         await asyncio.sleep(0.1)
         assert len(rooms.drawn) == before, "and not drawn for any more"
 
-    asyncio.run(run())
+    run_apart(run())
 
 
 def test_a_reader_who_left_is_noticed_though_nothing_changes(rooms, live) -> None:
@@ -210,4 +211,4 @@ def test_a_reader_who_left_is_noticed_though_nothing_changes(rooms, live) -> Non
             await EventStream(live.follow(OPERATOR, session("a")))({}, receive, send)
         assert not live.is_full
 
-    asyncio.run(run())
+    run_apart(run())
