@@ -78,7 +78,8 @@ def configure_logging(*, json: bool = False, level: int = logging.INFO) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
-        cache_logger_on_first_use=True,
+        # What is logged is rare; a kept logger would not hear of another configuration.
+        cache_logger_on_first_use=False,
     )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -77,9 +77,12 @@ class _Answers:
 class Firefox:
     """One window, for pages without a content security policy."""
 
-    def __init__(self, connection: socket.socket, answers: _Answers, sound: dict[str, str]) -> None:
-        self._connection, self._answers, self._sound = connection, answers, sound
-        self._stream = connection.makefile("rb")
+    def __init__(
+        self, connection: socket.socket, stream: BinaryIO, answers: _Answers, sound: dict[str, str]
+    ) -> None:
+        """`stream` reads what comes over the connection."""
+        self._connection, self._stream = connection, stream
+        self._answers, self._sound = answers, sound
         self._number = 0
         self._receive()
         self._command("WebDriver:NewSession", {"capabilities": {}})
@@ -167,8 +170,11 @@ def firefox() -> Iterator[Firefox]:
         try:
             port = profile / "MarionetteActivePort"
             wait_for(lambda: port.exists() and port.read_text().strip(), 60, "Firefox listens")
-            with socket.create_connection(("127.0.0.1", int(port.read_text())), timeout=90) as connection:
-                yield Firefox(connection, answers, sound)
+            with (
+                socket.create_connection(("127.0.0.1", int(port.read_text())), timeout=90) as connection,
+                connection.makefile("rb") as stream,
+            ):
+                yield Firefox(connection, stream, answers, sound)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -185,19 +185,29 @@ def test_before_the_first_rooms_file_nothing_was_planned(archive):
         assert day_figures.first_date(session, archive.configurations) == date(2026, 10, 2)
 
 
-def test_after_a_rebuild_a_destroyed_day_is_unknown_and_not_missing(office, tmp_path):
+@pytest.mark.parametrize("is_told", [True, False], ids=["with its certificate", "without"])
+def test_after_a_rebuild_a_destroyed_day_is_what_it_was_or_unknown_and_never_missing(
+    office, tmp_path, is_told
+):
+    """The record of its certificate bears what the tombstone told."""
     fill(office)
+    before = read(office, LATER).figures
     agent = FakeAgent(office)
     agent.record(at(10, day=date(2026, 12, 19)))
     other = read(office, DUE, date(2026, 12, 19)).figures
     held = hold(office, at(10), at(10, 0, 1))
     purge_at(office, DUE)
+    if not is_told:
+        office.store.raw.delete(office.records.names("certificates"))
     settings = office.settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'new.sqlite'}"})
     new = Archive.open(settings, migrate=True, rebuild=True)
     rebuilding.reindex(new, "cli:0", DUE)
     found = read(new, DUE)
     assert found.is_purged
-    assert found.figures.unknown_us == found.figures.planned_us > 0
+    if is_told:
+        assert found.figures == before
+    else:
+        assert found.figures.unknown_us == found.figures.planned_us > 0
     assert read(new, DUE, date(2026, 12, 19)).figures == other
     day_figures.settle(new, DUE)
     # The rest of it is buried by a tombstone of its own, which does not tell of what went before.
