@@ -40,7 +40,7 @@ def answer(
 ) -> Response:
     """200, 206, 304 or a HEAD's. Raises Problem 412, 416. `headers` are completed.
 
-    The journal is opened only where bytes follow. Raises StoreError when the first of them cannot be read.
+    The journal is opened only where bytes follow, before the first of them.
     """
     headers |= {"Accept-Ranges": "bytes", "ETag": file.etag}
     chosen = ranges.select(request.headers, file.etag, file.size)
@@ -58,11 +58,7 @@ def answer(
     if request.method == "HEAD":
         return Response(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
     pieces = read_slices(store, file.slices(chosen.start, chosen.end))
-    # Once the answer has begun, a store that is away could only cut it off: the head, and the first bytes
-    # that are stored, are here before.
-    begun = list(itertools.islice(pieces, 2))
-    journal.open()
-    return _SlicedResponse(begun, pieces, chosen, headers, journal)
+    return _SlicedResponse(pieces, chosen, headers, journal)
 
 
 class _SlicedResponse(Response):
@@ -72,20 +68,21 @@ class _SlicedResponse(Response):
 
     def __init__(
         self,
-        begun: list[bytes],
         pieces: Iterator[bytes],
         chosen: ranges.Selection,
         headers: dict[str, str],
         journal: Journal,
     ) -> None:
         super().__init__(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
-        self._begun, self._pieces = begun, pieces
-        self._journal = journal
+        self._pieces = pieces
+        self._begun: list[bytes] = []
+        self._journal, self._is_open = journal, False
         self._told = self._sent = chosen.start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
         try:
+            await self._begin()
             async with anyio.create_task_group() as group:
 
                 async def leave_with_the_reader() -> None:
@@ -102,6 +99,14 @@ class _SlicedResponse(Response):
             # The reading thread has ended by now.
             with anyio.CancelScope(shield=True):
                 await run_in_threadpool(self._finish)
+
+    async def _begin(self) -> None:
+        """Once the answer has begun, a store that is away could only cut it off: the head and the first bytes
+        that are stored are here before, and the journal open. Raises StoreError, answered as ever.
+        """
+        self._begun = await anyio.to_thread.run_sync(_first, self._pieces, limiter=_readers())
+        await run_in_threadpool(self._journal.open)
+        self._is_open = True
 
     async def _read(self, ahead: MemoryObjectSendStream[bytes]) -> None:
         async with ahead:
@@ -129,10 +134,15 @@ class _SlicedResponse(Response):
         self._told = self._sent
 
     def _finish(self) -> None:
-        self._tell()
+        if self._is_open:
+            self._tell()
         close = getattr(self._pieces, "close", None)
         if close is not None:
             close()
+
+
+def _first(pieces: Iterator[bytes]) -> list[bytes]:
+    return list(itertools.islice(pieces, 2))
 
 
 def _next(pieces: Iterator[bytes]) -> bytes | None:

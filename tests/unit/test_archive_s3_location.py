@@ -8,7 +8,7 @@ from obstore.exceptions import GenericError, PermissionDeniedError
 from archive.s3_location import S3Credentials, find_credentials, parse_location
 from archive.s3_rest import signed_headers
 from archive.s3_retries import ChecksumError, Patience, retrying
-from archive.store import ObjectMissingError, StoreError, StoreFullError
+from archive.store import ObjectMissingError, StoreAwayError, StoreError, StoreFullError
 
 CREDENTIALS = S3Credentials("an-id", "hush-hush")
 SHORT = Patience(request_s=1, give_up_s=0.5)
@@ -102,11 +102,11 @@ def test_what_passes_is_tried_again(error):
     ("error", "raised"),
     [
         (FileNotFoundError("status code: 404 Not Found"), ObjectMissingError),
-        (FileNotFoundError("status code: 404 Not Found: <Code>NoSuchBucket</Code>"), StoreError),
+        (FileNotFoundError("status code: 404 Not Found: <Code>NoSuchBucket</Code>"), StoreAwayError),
         (GenericError("status code: 507 Insufficient Storage"), StoreFullError),
         (PermissionDeniedError("status code: 403 Forbidden: <Code>QuotaExceeded</Code>"), StoreFullError),
         (GenericError("status code: 413 Request Entity Too Large"), StoreFullError),
-        (PermissionDeniedError("403 Forbidden <StringToSign>hush-hush</StringToSign>"), StoreError),
+        (PermissionDeniedError("403 Forbidden <StringToSign>hush-hush</StringToSign>"), StoreAwayError),
     ],
 )
 def test_what_lasts_is_told_at_once(error, raised):
