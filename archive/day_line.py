@@ -82,7 +82,8 @@ def part(
     session: Session, archive: Archive, room: str, wanted: Part, ground: Ground, now_us: int
 ) -> tuple[StoredSegment, PartFile | bytes]:
     """The segment, and the part of it; a description of the tracks where `wanted` has no group. The door is
-    asked for each segment that lends to it, too.
+    asked for each segment that lends to it, too, and they are of the same day, as a line's are: a look at one
+    day shows no picture of another.
 
     Raises what `door.of_segment` does, NoFootageError where no sample is left of it or the part is none.
     """
@@ -98,10 +99,16 @@ def part(
             _indexes.put(row.object_name, index)
         return row, Source(row.object_name, index, row.start_us)
 
-    def lender(loan: Loan | None) -> Source | None:
-        return source_of(loan.segment_id)[1] if loan is not None else None
-
     row, own = source_of(wanted.segment_id)
+
+    def lender(loan: Loan | None) -> Source | None:
+        if loan is None:
+            return None
+        lends, source = source_of(loan.segment_id)
+        if lends.date != row.date:
+            raise NoFootageError("nothing", f"segment {lends.id} is of another day than {row.id}")
+        return source
+
     still, hush = lender(wanted.still), lender(wanted.hush)
     if wanted.first == wanted.last:
         return row, describe(own, still, hush)

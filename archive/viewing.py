@@ -18,6 +18,8 @@ from recorder.intervals import Interval
 
 # A player that is paused longer than this opens anew: it is another look.
 IDLE_US = 5 * US_PER_MINUTE
+# One that is taken up again after this long is kept from being closed as idle while its bytes go.
+_TAKEN_UP_AFTER_US = US_PER_MINUTE // 2
 
 
 def open_viewing(
@@ -25,10 +27,10 @@ def open_viewing(
 ) -> int:
     """The viewing that a request for bytes belongs to; durable, with its custody event, on return.
 
-    The same actor, interval and ground within IDLE_US are the same viewing.
+    The same actor, interval and ground within IDLE_US are the same viewing; its idle time begins anew.
     """
     same = (
-        select(Viewing.id)
+        select(Viewing.id, Viewing.last_served_us)
         .where(
             Viewing.actor == actor,
             Viewing.room == room,
@@ -41,15 +43,17 @@ def open_viewing(
         .limit(1)
     )
     with archive.database.reading() as session:
-        known = session.scalar(same)
-    if known is not None:
-        return known
+        known = session.execute(same).one_or_none()
+    if known is not None and (
+        now_us - known.last_served_us <= _TAKEN_UP_AFTER_US or _taken_up(archive, known.id, now_us)
+    ):
+        return int(known.id)
     with archive.database.transaction() as session:
         # Two requests of one player at once are one viewing: the head, which the event needs, orders them.
         custody.append(session)
-        known = session.scalar(same)
+        known = session.execute(same).one_or_none()
         if known is not None:
-            return known
+            return int(known.id)
         viewing = Viewing(
             actor=actor,
             room=room,
@@ -63,6 +67,20 @@ def open_viewing(
         session.flush()
         _event(archive, session, "view_opened", viewing, now_us)
         return viewing.id
+
+
+def _taken_up(archive: Archive, viewing_id: int, now_us: int) -> bool:
+    """False where it was closed meanwhile. A transaction of its own: `close_idle` locks a viewing before the
+    custody head.
+    """
+    with archive.database.transaction() as session:
+        taken = session.execute(
+            update(Viewing)
+            .where(Viewing.id == viewing_id, Viewing.closed_us.is_(None))
+            .values(last_served_us=now_us)
+            .returning(Viewing.id)
+        )
+        return taken.one_or_none() is not None
 
 
 def served(

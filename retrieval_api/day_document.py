@@ -23,10 +23,13 @@ def document(
     day: date,
     now_us: int,
     texts: Localizer,
+    *,
+    names_sources: bool = False,
 ) -> dict[str, Any]:
     """Lists of `{start_us, end_us, word, …}`, cut to `horizon` where they only frame what was recorded.
 
     `request_numbers` names the request of a hold by its `request_id`; a hold without one is staff's own.
+    `names_sources`: a gap is told with its camera, because the room has several.
     """
     zone = texts.zone
     horizon = day_view.horizon(facts, day, zone)
@@ -51,7 +54,7 @@ def document(
         "outside_word": texts.gettext(day_wording.CLOSED),
         "windows": told(facts.windows, day_wording.WINDOW),
         "recorded": told(facts.recorded, day_wording.RECORDED),
-        "gaps": [_gap(gap, texts.gettext) for gap in facts.gaps],
+        "gaps": [_gap(gap, texts.gettext, gap.source if names_sources else "") for gap in facts.gaps],
         "pending": told(facts.pending, day_wording.PENDING),
         "ahead": told(subtract(facts.windows, until_now), day_wording.AHEAD),
         "closed": told(subtract([horizon], facts.windows), day_wording.CLOSED),
@@ -85,12 +88,14 @@ def _of_hold(hold: Hold, word: str) -> dict[str, Any]:
     return _interval(Interval(hold.start_us, hold.end_us), word, id=hold.id)
 
 
-def _gap(gap: GapFact, gettext: Callable[..., str]) -> dict[str, Any]:
+def _gap(gap: GapFact, gettext: Callable[..., str], source: str) -> dict[str, Any]:
     word = gettext(wording.cause_past(gap.cause))
     if len(gap.tracks) == 1 and gap.tracks[0] in day_wording.ONE_TRACK:
         word = gettext(day_wording.ONE_TRACK[gap.tracks[0]], cause=word)
     if gap.provisional:
         word = gettext(day_wording.PROVISIONAL, cause=word)
+    if source:
+        word = f"{source}: {word}"
     return _interval(
         Interval(gap.start_us, gap.end_us),
         word,

@@ -22,7 +22,7 @@ from recorder.logging import get_logger
 _log = get_logger()
 _WRITE_EVERY_S = 20
 _WRITE_EVERY_US = _WRITE_EVERY_S * US_PER_SECOND
-# A viewing is idle after five minutes, and may then have been closed.
+# A viewing of which nothing was written for five minutes is closed as idle, whatever is asked meanwhile.
 _REOPEN_AFTER_US = US_PER_MINUTE
 
 
@@ -38,6 +38,8 @@ class Look:
 
 @dataclass(slots=True)
 class _Open:
+    """`written_us`: when the database was last told that it is looked at; `seen_us`: when it was."""
+
     viewing_id: int
     seen_us: int
     written_us: int
@@ -66,7 +68,7 @@ class DayViewings:
         """Durable, with its custody event, on return."""
         with self._lock:
             known = self._open.get(look)
-            if known is not None and 0 <= now_us - known.seen_us <= _REOPEN_AFTER_US:
+            if known is not None and 0 <= now_us - known.written_us <= _REOPEN_AFTER_US:
                 known.seen_us = now_us
                 return
         self.write(now_us)
@@ -74,7 +76,12 @@ class DayViewings:
             self._archive, look.actor, look.room_id, look.interval, look.ground, now_us
         )
         with self._lock:
-            self._open[look] = _Open(viewing_id, now_us, now_us)
+            known = self._open.get(look)
+            if known is not None and known.viewing_id == viewing_id:
+                # Taken up again, or opened by two requests at once: what one of them has served stays.
+                known.seen_us = known.written_us = now_us
+            else:
+                self._open[look] = _Open(viewing_id, now_us, now_us)
 
     def served(self, look: Look, interval: Interval | None, size_bytes: int, now_us: int) -> None:
         """To be written down within 20 s, or at `write`."""

@@ -121,6 +121,12 @@ class Localizer:
         """`14:05:09`."""
         return f"{self._moment(instant_us):%H:%M:%S}"
 
+    def until(self, instant_us: int, *, seconds: bool = False) -> str:
+        """The end of something: `14:05`, `14:05:09`; a day's own end is its 24:00, not the next 00:00."""
+        told = self.time_seconds(instant_us) if seconds else self.time(instant_us)
+        is_midnight = self._moment(instant_us).time() == dt.time.min
+        return told.replace("00", "24", 1) if is_midnight else told
+
     def moment(self, instant_us: int) -> str:
         """`20.11.2026, 14:05`."""
         return f"{self._moment(instant_us):%d.%m.%Y, %H:%M}"
@@ -187,7 +193,7 @@ class Localizer:
     def filters(self) -> Iterator[tuple[str, Any]]:
         """What templates call as `{{ value | name }}`."""
         names = "room date weekday weekday_short day_month month time time_seconds moment since iso duration"
-        for name in (*names.split(), "hours", "percent", "number", "bytes"):
+        for name in (*names.split(), "until", "hours", "percent", "number", "bytes"):
             yield name, getattr(self, name)
 
     def _unit(self, value: int, uk: str, en: str) -> str:

@@ -30,6 +30,9 @@ _TOUCH_US = US_PER_SECOND // 2
 _SCRAP_US = 100_000
 # Rounding of times to ticks, never a loss.
 _WANDER_US = 1_000
+# The first sample lies this much after the line's beginning. A player that began elsewhere places it by times
+# that are rounded to ticks: before its zero it would be dropped, and all pictures up to the next keyframe.
+_LEAD_US = 1_000
 _NEVER_US = 2**62
 
 
@@ -285,8 +288,8 @@ class _Line:
         from_us = int(groups.shown[use.first]) if use.from_us is None else use.from_us
         if not self._parts:
             begin_us = _begin_us(groups, use.first, heard)
-            self._sound_us = from_us - begin_us
-            return from_us, -begin_us
+            self._sound_us = _LEAD_US + from_us - begin_us
+            return from_us, _LEAD_US - begin_us
         # A player that begins anew there would undo it.
         anew = (use.video, use.audio) != self._stretches[-1][0]
         early_us = 0.0
@@ -350,10 +353,13 @@ class _Line:
 
     def finish(self) -> tuple[Stretch, ...]:
         begins = [begin for begin, _ in self._begins] + [self._end_us]
+        begins[:1] = [0]
         entries = [
             # Only damaged times run backwards; a playlist cannot.
             Entry(part, begin, max(begins[number + 1] - begin, 1_000), wall)
-            for number, (part, (begin, wall)) in enumerate(zip(self._parts, self._begins, strict=True))
+            for number, (part, begin, (_, wall)) in enumerate(
+                zip(self._parts, begins[:-1], self._begins, strict=True)
+            )
         ]
         return tuple(
             Stretch(init, tuple((span, tuple(entries[first:last])) for span, first, last in spans))

@@ -12,6 +12,8 @@ from archive.mp4.day import Day, Entry, Loan, Part, Span
 from recorder.instants import US_PER_SECOND, to_datetime
 
 _FAR_US = 2**53
+# A segment lasts two minutes at most; silence is made from bound to bound, and memory with it.
+_BESIDE_US = 600 * US_PER_SECOND
 _BOUNDS = ("from_us", "until_us", "sound_from_us", "sound_to_us", "picture_to_us")
 
 
@@ -75,6 +77,8 @@ def from_query(segment_id: str, p: str, still: str | None, hush: str | None) -> 
     if any(each is not None and abs(each) > _FAR_US for each in numbers):
         raise ValueError("a number beyond any day")
     first, last, at_us, *others = numbers
+    if any(each is not None and abs(each) > _BESIDE_US for each in others):
+        raise ValueError("a bound beyond any segment")
     if first is None or last is None or at_us is None:
         raise ValueError("groups and place of a part are missing")
     lent = None

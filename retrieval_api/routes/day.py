@@ -194,7 +194,15 @@ def day_facts(
     del staff
     day, texts = asking.date_of(date_text), localizer_of(request)
     read = _read(archive, room, day, rooms.council.timezone, now_us)
-    told = day_document.document(read.facts, read.beside, read.request_numbers, day, now_us, texts)
+    told = day_document.document(
+        read.facts,
+        read.beside,
+        read.request_numbers,
+        day,
+        now_us,
+        texts,
+        names_sources=len(read.configuration.room.sources) > 1,
+    )
     return JSONResponse(
         {**told, "words": day_wording.sentences(texts)}, headers={"Cache-Control": "no-store"}
     )
@@ -234,16 +242,16 @@ def _opening(
 
 def _parts(archive: Archive, opening: clip_plan.Opening, asked: Asked, zone: str, now_us: int) -> list[Part]:
     """Links to what can be opened one by one. The form knows whole seconds: parts are cut inward to them."""
+    texts = pages.localizer("uk", zone)
     links = []
     for each in clip_plan.divide(archive, opening, now_us).clips:
         start_us = -(-each.start_us // US_PER_SECOND) * US_PER_SECOND
         end_us = each.end_us // US_PER_SECOND * US_PER_SECOND
         if start_us < end_us:
-            start, end = to_datetime(start_us, zone), to_datetime(end_us, zone)
             query = {
-                "date": f"{start:%Y-%m-%d}",
-                "from": f"{start:%H:%M:%S}",
-                "to": f"{end:%H:%M:%S}",
+                "date": f"{to_datetime(start_us, zone):%Y-%m-%d}",
+                "from": texts.time_seconds(start_us),
+                "to": texts.until(end_us, seconds=True),
                 "open": "true",
                 "ground": asked.ground,
                 "reference": asked.reference,

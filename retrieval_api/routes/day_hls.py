@@ -136,8 +136,11 @@ class _PartJournal:
 
     def tell(self, start: int, end: int) -> None:
         if end > start:
-            viewings = viewings_of(self.request)
-            viewings.served(self.look, self.file.shown[0], end - start, now_of(self.request))
+            viewings, at_us = viewings_of(self.request), now_of(self.request)
+            viewings.served(self.look, self.file.shown[0], end - start, at_us)
+            # A picture that is lent is of another instant.
+            for lent in self.file.shown[1:]:
+                viewings.served(self.look, lent, 0, at_us)
 
 
 def day_interval(day: date, zone: str) -> Interval:

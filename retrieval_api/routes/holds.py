@@ -12,7 +12,6 @@ from fastapi.responses import RedirectResponse, Response
 
 from archive import asking, search
 from recorder.errors import BadInstantError
-from recorder.instants import to_datetime
 from recorder.intervals import Interval
 from retention import holds
 from retention.errors import DayGoneError
@@ -91,8 +90,13 @@ def place(
         return _page(
             request, archive, room, wanted, N_("Запису за цей час уже немає: строк його зберігання минув.")
         )
-    start, end = (f"{to_datetime(at_us, zone):%H:%M:%S}" for at_us in (interval.start_us, interval.end_us))
-    told = {"date": wanted.day.isoformat(), "from": start, "to": end, "held": str(number)}
+    texts = pages.localizer("uk", zone)
+    told = {
+        "date": wanted.day.isoformat(),
+        "from": texts.time_seconds(interval.start_us),
+        "to": texts.until(interval.end_us, seconds=True),
+        "held": str(number),
+    }
     if not whole:
         told["part"] = "1"
     return RedirectResponse(f"/staff/rooms/{room_id}/day?{urlencode(told)}", 303)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+from playwright.sync_api import Page, expect
 from uuid6 import uuid7
 
 from archive.system import Archive
@@ -22,6 +24,8 @@ from tests.footage import SECOND, FakeAgent
 DATE = "2026-11-20"
 MONDAY = "2026-11-23T09:00:00"
 MINUTE = 60 * SECOND
+# Playing must reach a picture in this time, on a machine that does other things too.
+PLAYS_MS = 15_000
 _FPS = 5
 _SOUNDS = 48_000 * 60 // 1024
 _TIMESCALES = {1: 90_000, 2: 48_000}
@@ -48,7 +52,7 @@ def empty_archive(directory: Path) -> Archive:
 
 
 @functools.cache
-def _minute() -> bytes:
+def _minute(codec: str) -> bytes:
     """A minute of fragmented MP4: 5 pictures a second, a keyframe each second, a bar that moves, and AAC."""
     sink = io.BytesIO()
     options = {
@@ -57,11 +61,16 @@ def _minute() -> bytes:
         "max_interleave_delta": "500000",
     }
     with av.open(sink, "w", format="mp4", options=options) as container:
-        video: Any = container.add_stream("libx264", rate=_FPS)
+        video: Any = container.add_stream(codec, rate=_FPS)
         video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
         video.gop_size, video.max_b_frames = _FPS, 0
         video.time_base = Fraction(1, 90_000)
-        video.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": "scenecut=0"}
+        video.options = {
+            "preset": "ultrafast",
+            "tune": "zerolatency",
+            "x264-params": "scenecut=0",
+            "x265-params": f"scenecut=0:keyint={_FPS}:log-level=none",
+        }
         audio: Any = container.add_stream("aac", rate=48_000)
         audio.layout = "mono"
         for number in range(_FPS * 60):
@@ -81,9 +90,9 @@ def _minute() -> bytes:
     return sink.getvalue()
 
 
-def minute(number: int) -> bytes:
+def minute(number: int, codec: str = "libx264") -> bytes:
     """The minute of that number of a run: the same pictures, `tfdt` going on as a camera's does."""
-    body = bytearray(_minute())
+    body = bytearray(_minute(codec))
     position = body.find(b"tfdt")
     while position >= 0:
         track = int.from_bytes(body[body.rfind(b"tfhd", 0, position) + 8 :][:4], "big")
@@ -95,20 +104,20 @@ def minute(number: int) -> bytes:
     return bytes(body)
 
 
-def record(agent: FakeAgent, start: str, end: str) -> None:
+def record(agent: FakeAgent, start: str, end: str, codec: str = "libx264") -> None:
     """Footage `[start, end)` of that Friday as one run, a segment a minute."""
     agent.run = str(uuid7())
     for number, start_us in enumerate(range(at(start), at(end), MINUTE)):
-        signed, body = agent.segment(start_us, 60, minute(number), tracks=_tracks(number))
+        signed, body = agent.segment(start_us, 60, minute(number, codec), tracks=_tracks(number, codec))
         answer = agent.send(signed, body)
         assert answer.outcome == "accepted", answer
 
 
-def _tracks(number: int) -> list[TrackStatement]:
-    empty = hashlib.sha256(b"").hexdigest()
+def _tracks(number: int, codec: str) -> list[TrackStatement]:
+    empty, coding = hashlib.sha256(b"").hexdigest(), codec.removeprefix("lib").replace("x", "h")
     return [
         TrackStatement(
-            track="video", codec="h264", timescale=90_000, start_ticks=90_000 * (1 + 60 * number),
+            track="video", codec=coding, timescale=90_000, start_ticks=90_000 * (1 + 60 * number),
             duration_ticks=90_000 * 60, samples=_FPS * 60, codec_sha256=empty, width=320, height=180,
         ),
         TrackStatement(
@@ -123,3 +132,22 @@ def miss(agent: FakeAgent, start: str, end: str, cause: str, *tracks: str) -> No
     """A gap record `[start, end)`; of both tracks where none is named."""
     answer = agent.send(agent.gap(at(start), at(end), cause, tracks or ("video", "audio")))
     assert answer.outcome == "accepted", answer
+
+
+def is_ready(page: Page) -> None:
+    """The scripts have taken the page over."""
+    expect(page.locator("[data-deck]")).to_be_visible(timeout=PLAYS_MS)
+
+
+def go_to(page: Page, time: str) -> None:
+    is_ready(page)
+    page.keyboard.press("g")
+    page.keyboard.type(time)
+    page.keyboard.press("Enter")
+
+
+def shows(page: Page, time: str) -> str:
+    """The clock, once a picture of that time (a pattern) is shown."""
+    expect(page.locator("[data-clock]")).to_have_text(re.compile(rf"^{time}\.\d{{3}}$"), timeout=PLAYS_MS)
+    expect(page.locator("#day.moving")).to_have_count(0, timeout=PLAYS_MS)
+    return page.inner_text("[data-clock]")

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from archive.system import Archive
 from recorder.instants import parse_instant
 from retention import holds
-from tests.browser.day_site import DATE, MONDAY, at, empty_archive, miss, record
+from tests.browser.day_site import (
+    DATE,
+    MONDAY,
+    PLAYS_MS,
+    at,
+    empty_archive,
+    go_to,
+    is_ready,
+    miss,
+    record,
+    shows,
+)
 from tests.browser.looking import DESKTOP, PHONE, assert_fits, desktop_only, log_in, violations
 from tests.footage import FakeAgent
 from tests.web import Clock, add_staff, serving
 
 pytestmark = pytest.mark.browser
 DAY = f"/staff/rooms/228-a/day?date={DATE}"
-# Playing must reach a picture in this time, on a machine that does other things too.
-PLAYS_MS = 15_000
 WHY = "11:02:00–11:04:00 запису немає: камера не відповідала"
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory) -> Iterator[Archive]:
-    """Footage 09:59–11:02 and 11:04–11:05 with the camera away between them."""
+    """Footage 09:59–11:02 and 11:04–11:05 with the camera away between them; room 108 sends H.265."""
     made = empty_archive(tmp_path_factory.mktemp("day"))
     add_staff(made)
     agent = FakeAgent(made, "228-a", at("00:00"))
@@ -33,14 +43,20 @@ def archive(tmp_path_factory) -> Iterator[Archive]:
     record(agent, "11:00", "11:02")
     miss(agent, "11:02", "11:04", "camera_unreachable")
     record(agent, "11:04", "11:05")
+    record(FakeAgent(made, "108", at("00:00")), "10:00", "10:01", "libx265")
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def url(archive) -> Iterator[str]:
-    clock = Clock()
-    clock.set_us = parse_instant(f"{MONDAY}+02:00")
+def clock() -> Clock:
+    made = Clock()
+    made.set_us = parse_instant(f"{MONDAY}+02:00")
+    return made
+
+
+@pytest.fixture(scope="module")
+def url(archive, clock) -> Iterator[str]:
     with serving(archive, clock) as served:
         yield served
 
@@ -61,25 +77,6 @@ def focus_on(page: Page, selector: str) -> None:
         if page.evaluate("selector => document.activeElement.matches(selector)", selector):
             return
     raise AssertionError(f"{selector} cannot be reached by Tab")
-
-
-def is_ready(page: Page) -> None:
-    """The scripts have taken the page over."""
-    expect(page.locator("[data-deck]")).to_be_visible(timeout=PLAYS_MS)
-
-
-def go_to(page: Page, time: str) -> None:
-    is_ready(page)
-    page.keyboard.press("g")
-    page.keyboard.type(time)
-    page.keyboard.press("Enter")
-
-
-def shows(page: Page, time: str) -> str:
-    """The clock, once a picture of that time (a pattern) is shown."""
-    expect(page.locator("[data-clock]")).to_have_text(re.compile(rf"^{time}\.\d{{3}}$"), timeout=PLAYS_MS)
-    expect(page.locator("#day.moving")).to_have_count(0, timeout=PLAYS_MS)
-    return page.inner_text("[data-clock]")
 
 
 @desktop_only
@@ -206,7 +203,8 @@ def test_no_barrier_on_the_day_and_its_calendar(page: Page, scheme: str) -> None
     states = ["purged", "open", "closed", "open", "future"]
     days = [
         {
-            "date": f"2026-11-{number:02}", "planned_us": 10, "recorded_us": 9, "gap_us": number % 2,
+            "date": f"2026-11-{number:02}", "planned_us": 10, "recorded_us": 9,
+            "gap_us": 60_000_000 if number % 2 else 1_000_000,
             "gaps_by_cause": {}, "holds": number % 3, "requests": number % 4, "state": states[number % 5],
         }
         for number in range(1, 16)
@@ -215,6 +213,9 @@ def test_no_barrier_on_the_day_and_its_calendar(page: Page, scheme: str) -> None
     page.goto(DAY)
     page.locator("[data-calendar-button]").click()
     expect(page.locator(".cal-day.purged").first).to_contain_text("знищено")
+    expect(page.locator("[data-date='2026-11-01'] .gap")).to_have_count(1)
+    # As on the page of the month: each day begins with a second of getting ready.
+    expect(page.locator("[data-date='2026-11-06'] .gap")).to_have_count(0)
     assert violations(page) == []
     assert_fits(page)
     page.keyboard.press("Escape")
@@ -253,3 +254,63 @@ def test_without_scripts_the_day_is_drawn_listed_and_opened(browser: Browser, ur
     page.get_by_role("button", name="Відкрити").click()
     assert page.locator("#video").get_attribute("src").startswith("/api/v1/rooms/228-a/clip.mp4?")
     context.close()
+
+
+@desktop_only
+def test_a_clip_that_is_asked_for_is_not_taken_away(page: Page, archive: Archive) -> None:
+    """Its own ground stands in the address: the day's player would open it on another one."""
+    log_in(page, "operator")
+    page.goto(f"{DAY}&from=10:00:10&to=10:00:20&open=true&ground=fault_check")
+    expect(page.locator("#day.scripted")).to_be_visible()
+    expect(page.locator("#video")).to_have_attribute("src", re.compile("ground=fault_check"))
+    # One clock for one picture.
+    assert page.locator("[data-deck]").is_hidden()
+    page.get_by_role("link", name="Дивитися день").click()
+    expect(page.locator("#video")).to_have_count(0)
+
+
+@desktop_only
+def test_a_picture_is_asked_for_of_the_time_that_is_pointed_at(page: Page) -> None:
+    """They are made of the first keyframe after each ten seconds, and at the beginning of a stretch."""
+    log_in(page, "auditor")
+    asked: list[str] = []
+
+    def note(route: Route) -> None:
+        asked.append(parse_qs(urlsplit(route.request.url).query)["at"][0])
+        route.fulfill(status=404)
+
+    page.route("**/thumbnail.jpg?*", note)
+    page.goto(DAY)
+    is_ready(page)
+    focus_on(page, "[data-strip]")
+    expect(page.locator("[data-hover]")).to_be_visible()
+    page.wait_for_timeout(500)
+    assert asked == [f"{DATE}T07:59:02.000Z"]
+
+
+@desktop_only
+def test_what_the_browser_has_no_decoder_for_is_said(page: Page) -> None:
+    log_in(page, "auditor")
+    page.goto(f"/staff/rooms/108/day?date={DATE}&t=10:00:10")
+    is_ready(page)
+    if page.evaluate("MediaSource.isTypeSupported('video/mp4; codecs=\"hvc1.1.6.L60.90\"')"):
+        pytest.skip("this browser plays H.265")
+    expect(page.locator("[data-said]")).to_contain_text("H.265", timeout=PLAYS_MS)
+    page.locator("[data-strip]").focus()
+    page.keyboard.press("i")
+    page.keyboard.press("PageUp")
+    page.keyboard.press("o")
+    expect(page.locator("[data-download]")).to_be_visible()
+
+
+@desktop_only
+def test_past_its_time_a_day_says_what_still_opens_it(page: Page, clock: Clock) -> None:
+    before_us = clock()
+    clock.set_us = parse_instant("2026-12-20T09:00:00+02:00")
+    try:
+        log_in(page, "auditor")
+        page.goto(f"{DAY}&t=10:00:10")
+        expect(page.locator(".head")).to_contain_text("Строк зберігання минув")
+        expect(page.locator("[data-said]")).to_contain_text("лише для запиту", timeout=PLAYS_MS)
+    finally:
+        clock.set_us = before_us

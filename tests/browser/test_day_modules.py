@@ -62,6 +62,14 @@ def test_each_instant_of_a_day_is_read_back_from_its_clock(module) -> None:
     assert different == []
 
 
+def test_the_end_of_a_day_is_its_own(module) -> None:
+    """An interval that ends at 00:00 would end before it begins."""
+    ends = [SPRING["nextMidnightUs"], SPRING["nextMidnightUs"] - 1_000_000, SPRING["midnightUs"]]
+    told = module("times", "(m, [ends, day]) => ends.map(us => m.endClock(us, day))", [ends, SPRING])
+    assert told == ["24:00:00", "23:59:59", "00:00:00"]
+    assert module("times", "(m, day) => m.reading('24:00:00', day)", SPRING) == ends[0]
+
+
 def test_a_time_is_cut_and_never_rounded_into_the_next_millisecond(module) -> None:
     shown = module("times", "(m, us) => m.exactClock(us, 'Europe/Kyiv')", AUTUMN["midnightUs"] + 999_999)
     assert shown == "00:00:00.999"
@@ -188,6 +196,29 @@ def test_a_day_of_the_calendar_is_told_in_words(module) -> None:
         ["destroyed"],
         ["not recorded"],
         ["nothing", "gaps 1 h"],
+    ]
+
+
+def test_a_link_names_what_is_seen_and_by_which_camera(module) -> None:
+    told = module(
+        "address",
+        """async (m, day) => {
+            const { Marks } = await import("/static/js/day/marks.js");
+            const facts = {date: "2026-10-25", zone: day.zone, day};
+            const us = day.midnightUs + 5 * 3600e6;
+            const query = (text) => text.split("?")[1];
+            return [
+                query(m.addressOf(facts, new Marks(), us)),
+                query(m.addressOf(facts, new Marks(us, us + 60e6), us, "second")),
+                m.asked(facts, "?from=04:00:00&t=x"),
+            ];
+        }""",
+        AUTUMN,
+    )
+    assert told == [
+        "date=2026-10-25&t=04:00:00",
+        "date=2026-10-25&source=second&from=04:00:00&to=04:01:00",
+        {"atUs": None, "inUs": AUTUMN["midnightUs"] + 5 * HOUR, "outUs": None},
     ]
 
 

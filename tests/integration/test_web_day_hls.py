@@ -28,6 +28,7 @@ class Recorded:
         self.archive = archive
         self.start_us = (now_us() - 30 * US_PER_MINUTE) // US_PER_SECOND * US_PER_SECOND
         agent = FakeAgent(archive)
+        self.day_before = agent.record(self.start_us - US_PER_DAY)
         for number in range(5):
             agent.record(self.start_us + number * SEGMENT_US)
         agent.record(self.start_us + 5 * SEGMENT_US + US_PER_MINUTE)
@@ -201,6 +202,38 @@ def test_a_hold_shows_what_it_holds_and_nothing_beside_it(recorded, admin) -> No
     problem(admin.get(recorded.url(recorded.hold, room="228-a")), 403, "outside_purpose")
 
 
+def test_a_part_shows_no_picture_of_another_day(recorded, admin) -> None:
+    """Whoever writes addresses of his own gets at nothing beside the look that is on record."""
+    address = addresses(admin.get(recorded.url()).text)[2]
+    # So short that no picture ends in it: one is lent.
+    sound_alone = re.sub(r"p=[^&]*", "p=0.1.0.0.30000", address)
+    own = re.search(r"media/([^.]+)", address)[1]
+    assert admin.get(f"{sound_alone}&still={own}.0").status_code == 200
+    problem(admin.get(f"{sound_alone}&still={recorded.day_before}.0"), 404, "no_footage")
+
+
+def test_a_look_that_is_asked_for_again_and_again_is_not_closed_meanwhile(recorded, admin, clock) -> None:
+    """A playlist each half minute is no footage; what is served after five minutes of it is told still."""
+    clock.forward(20 * US_PER_MINUTE)
+    try:
+        viewing.close_idle(recorded.archive, clock())
+        parts = addresses(admin.get(recorded.url()).text)
+        for _ in range(12):
+            clock.forward(30 * US_PER_SECOND)
+            viewing.close_idle(recorded.archive, clock())
+            assert admin.get(recorded.url()).status_code == 200
+        sent = len(admin.get(parts[0]).content)
+
+        def is_told() -> bool:
+            clock.forward(21 * US_PER_SECOND)
+            admin.get(parts[1], headers={"Range": "bytes=0-0"})
+            return served(recorded)[2] >= sent
+
+        wait_until(is_told)
+    finally:
+        clock.set_us = None
+
+
 def test_a_ground_is_needed_and_a_role(recorded, url) -> None:
     part = f"/api/v1/rooms/108/media/{'0' * 36}.mp4?p=0.1.0"
     with Client(base_url=url) as client:
@@ -222,7 +255,17 @@ def test_why_there_is_none(recorded, admin) -> None:
     assert problem(admin.get(recorded.url(room="228-a")), 404, "no_footage")["reason"] == "gap"
     problem(admin.get(recorded.url(date="20.11.2026")), 400, "bad_time")
     problem(admin.get(recorded.url(room="999")), 404, "unknown_room")
-    for p in ("", "x", "1.2", "5.4.0", "0.999.0", "0.1." + "9" * 30, "-1.1.0"):
+    # The last one asks for a year of silence, which would be made in memory.
+    for p in (
+        "",
+        "x",
+        "1.2",
+        "5.4.0",
+        "0.999.0",
+        "0.1." + "9" * 30,
+        "-1.1.0",
+        f"0.1.0...0.{366 * US_PER_DAY}",
+    ):
         address = addresses(admin.get(recorded.url()).text)[0]
         assert admin.get(re.sub(r"p=[^&]*", f"p={p}", address)).status_code == 404, p
     other = addresses(admin.get(recorded.url()).text)[0].replace("/rooms/108/", "/rooms/228-a/")

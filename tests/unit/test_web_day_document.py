@@ -68,6 +68,12 @@ def test_a_gap_says_its_cause_and_what_is_missing() -> None:
     assert english[0] == "the camera did not answer"
 
 
+def test_of_several_cameras_it_is_told_which_one_failed() -> None:
+    gaps = (GapFact(at("11:02"), at("11:04"), "двері", ("video",), "camera_unreachable"),)
+    made = document(coverage(gaps=gaps), (), {}, DAY, EVENING, UK, names_sources=True)
+    assert [each["word"] for each in made["gaps"]] == ["двері: без зображення: камера не відповідала"]
+
+
 def test_a_hold_of_a_request_is_told_by_the_request() -> None:
     facts = coverage(holds=(hold(3, "09:00", "10:00"), hold(4, "10:00", "11:00", request=9)))
     made = told(facts, numbers={9: "К-12"})

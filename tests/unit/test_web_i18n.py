@@ -212,6 +212,14 @@ def test_hours_are_never_days(minutes, uk, en) -> None:
     assert Localizer("en").hours(microseconds).replace("\u00a0", " ") == en
 
 
+def test_a_day_ends_at_24_and_not_before_it_begins() -> None:
+    uk = Localizer("uk")
+    midnight_us = parse_instant("2026-11-21T00:00:00+02:00")
+    assert (uk.until(midnight_us), uk.until(midnight_us, seconds=True)) == ("24:00", "24:00:00")
+    assert uk.until(midnight_us - 1, seconds=True) == "23:59:59"
+    assert uk.until(midnight_us + 60_000_000) == "00:01"
+
+
 def test_months_and_percents() -> None:
     uk, en = Localizer("uk"), Localizer("en")
     assert (uk.month(date(2026, 11, 1)), en.month(date(2026, 11, 1))) == (

@@ -1,5 +1,5 @@
 // The address of the page is a link to what is seen: a moment (`t`) or an interval (`from`, `to`).
-import { clock, reading } from "./times.js";
+import { clock, endClock, reading } from "./times.js";
 
 // What the address names: `{ atUs, inUs, outUs }`, null where it names nothing.
 export function asked(facts, search = location.search) {
@@ -8,12 +8,14 @@ export function asked(facts, search = location.search) {
   return { atUs: read("t"), inUs: read("from"), outUs: read("to") };
 }
 
-export function addressOf(facts, marks, atUs) {
+// `source`: the camera, where the room has several.
+export function addressOf(facts, marks, atUs, source = "") {
   const query = new URLSearchParams({ date: facts.date });
+  if (source) query.set("source", source);
   if (marks.isWhole) {
     const { startUs, endUs } = marks.seconds;
     query.set("from", clock(startUs, facts.zone));
-    query.set("to", clock(endUs, facts.zone));
+    query.set("to", endClock(endUs, facts.day));
   } else if (atUs !== null) {
     query.set("t", clock(atUs, facts.zone));
   }

@@ -3,6 +3,8 @@
 import { duration, fill } from "./times.js";
 
 const DAY_MS = 86_400_000;
+// As in the month of all rooms: each day begins with a second of getting ready, which is nobody's loss.
+const WHOLE_BELOW_US = 60e6;
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -7, ArrowDown: 7 };
 
 // Dates are ISO texts; the calendar counts in UTC, where each day has 24 hours. Pure.
@@ -138,7 +140,7 @@ export class Calendar {
       signs.append(element);
     };
     if (day.state === "purged") add("✕", "purged");
-    else if (day.gap_us > 0) add("▲", "gap");
+    else if (day.gap_us >= WHOLE_BELOW_US) add("▲", "gap");
     if (day.holds) add("◆", "held");
     if (day.requests) add("■", "requested");
     inner.append(signs);

@@ -4,6 +4,11 @@ const covers = (us) => (each) => each.start_us <= us && us < each.end_us;
 
 export class Facts {
   constructor(document) {
+    this.take(document);
+  }
+
+  // What is known by now, in place of what was known before.
+  take(document) {
     Object.assign(this, document);
     this.wholeUs = { startUs: document.horizon.start_us, endUs: document.horizon.end_us };
     this.day = { midnightUs: document.midnight_us, nextMidnightUs: document.next_midnight_us, zone: document.zone };
@@ -11,6 +16,16 @@ export class Facts {
 
   isRecorded(us) {
     return this.recorded.some(covers(us));
+  }
+
+  // More is recorded, or still arrives.
+  get goesOn() {
+    return this.ahead.length > 0 || this.pending.length > 0;
+  }
+
+  // The recorded stretch at `us`; undefined where there is none.
+  stretch(us) {
+    return this.recorded.find(covers(us));
   }
 
   // The first recorded instant at or after `us`; null where there is none.

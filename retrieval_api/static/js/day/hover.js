@@ -1,8 +1,6 @@
 // What stands over the strip under the pointer or the focus: the time, what is there, and a small picture.
 
 const WIDE_PX = 176;
-// Pictures are some seconds apart: asking more finely would ask for the same one again.
-const STEP_US = 10e6;
 const WAIT_MS = 120;
 
 export class Hover {
@@ -25,7 +23,7 @@ export class Hover {
     this.element.hidden = false;
     const left = Math.min(Math.max(x - WIDE_PX / 2, 0), Math.max(this.strip.width - WIDE_PX, 0));
     this.element.style.transform = `translateX(${left}px)`;
-    const address = this.picturesOf(Math.floor(us / STEP_US) * STEP_US);
+    const address = this.picturesOf(us);
     if (address === this.address) return;
     this.address = address;
     this.image.hidden = true;

@@ -1,5 +1,5 @@
 // The marked interval: in and out, what is shown of it, and what can be done with it.
-import { clock, duration, fill } from "./times.js";
+import { clock, duration, endClock, fill } from "./times.js";
 
 const SECOND_US = 1e6;
 
@@ -69,7 +69,7 @@ export class MarksBar {
       return;
     }
     const { startUs, endUs } = marks.seconds;
-    const [from, to] = [at(startUs), at(endUs)];
+    const [from, to] = [at(startUs), endClock(endUs, this.facts.day)];
     this.text.textContent = fill(this.words.marked, { from, to });
     this.length.textContent = duration(endUs - startUs, this.words);
     if (this.hold) {

@@ -8,10 +8,14 @@ import { Keys } from "./keys.js";
 import { Marks, MarksBar } from "./marks.js";
 import { Player } from "./player.js";
 import { Strip } from "./strip.js";
-import { clock, exactClock, fill, reading } from "./times.js";
+import { clock, endClock, exactClock, fill, reading } from "./times.js";
 
 const CLOSER = 0.5;
 const NEAR_US = 2e6;
+// Small pictures are made each ten seconds, of the next keyframe, which is at most two seconds away.
+const [PICTURES_US, KEYFRAME_US] = [10e6, 2e6];
+// While a day goes on a minute of it arrives each minute.
+const RENEW_MS = 60_000;
 const page = document.getElementById("day");
 const find = (name) => page.querySelector(`[data-${name}]`);
 const query = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value));
@@ -27,7 +31,8 @@ async function begin() {
     address: (date) => `/staff/rooms/${page.dataset.room}/day?date=${date}`,
   });
   page.classList.add("scripted");
-  if (document_.windows.length) new Day(new Facts(document_), words);
+  // A clip that is open has a clock of its own: a second one, of the strip, would tell another time beside it.
+  if (document_.windows.length && !document.getElementById("video")) new Day(new Facts(document_), words);
 }
 
 class Day {
@@ -39,13 +44,41 @@ class Day {
     this.marks = new Marks(named.inUs, named.outUs);
     if (this.marks.isWhole && this.marks.outUs <= this.marks.inUs) this.marks.clear();
     this.#strip();
-    this.canWatch = Player.isSupported && page.dataset.ground !== undefined && facts.recorded.length > 0;
+    // Who asked for a clip is told why it cannot be had, and by which others.
+    const { ground, asksClip } = page.dataset;
+    this.canWatch = Player.isSupported && ground !== undefined && asksClip === undefined && facts.recorded.length > 0;
     if (this.canWatch) this.#player();
     this.#controls();
     this.showMarks();
     const firstUs = named.atUs ?? named.inUs;
     if (firstUs !== null) this.goTo(firstUs, { opens: named.atUs !== null });
     else this.#show(this.strip.atUs);
+    if (facts.goesOn) this.#keepUp();
+  }
+
+  // What arrives while the page is open is on its strip and in its player, too.
+  #keepUp() {
+    const timer = setInterval(async () => {
+      await this.#renew();
+      this.#loudness({ refresh: 1 });
+      if (this.waits) this.#goOn();
+      if (!this.facts.goesOn) clearInterval(timer);
+    }, RENEW_MS);
+  }
+
+  #renew() {
+    this.renewing ??= this.#ask().finally(() => { this.renewing = null; });
+    return this.renewing;
+  }
+
+  async #ask() {
+    // A page that asks by itself is no use of the log-in.
+    const answer = await fetch(`${page.dataset.facts}&refresh=1`, { redirect: "error" }).catch(() => null);
+    if (!answer?.ok) return;
+    this.facts.take(await answer.json());
+    this.renewed = true;
+    this.strip.tell();
+    this.strip.draw();
   }
 
   #strip() {
@@ -66,20 +99,24 @@ class Day {
   }
 
   #visible({ startUs, endUs, isWhole }) {
-    const at = (us) => clock(us, this.facts.zone);
-    find("visible").textContent = fill(this.words.visible, { from: at(startUs), to: at(endUs) });
+    const { zone, day } = this.facts;
+    find("visible").textContent = fill(this.words.visible, { from: clock(startUs, zone), to: endClock(endUs, day) });
     find("zoom-all").disabled = isWhole;
     find("zoom-out").disabled = isWhole;
   }
 
   #picture(us) {
-    if (page.dataset.ground === undefined || !this.facts.isRecorded(us)) return null;
-    return `/api/v1/rooms/${this.facts.room}/thumbnail.jpg?${query({ at: new Date(us / 1000).toISOString(), source: this.source })}`;
+    const stretch = this.facts.stretch(us);
+    if (page.dataset.ground === undefined || page.dataset.pictures === undefined || !stretch) return null;
+    // Asking more finely would ask for the same one again.
+    const atUs = Math.max(Math.floor(us / PICTURES_US) * PICTURES_US, stretch.start_us) + KEYFRAME_US;
+    return `/api/v1/rooms/${this.facts.room}/thumbnail.jpg?${query({ at: new Date(atUs / 1000).toISOString(), source: this.source })}`;
   }
 
-  async #loudness() {
-    const answer = await fetch(`/api/v1/rooms/${this.facts.room}/loudness?${query({ date: this.facts.date, source: this.source })}`);
-    const told = answer.ok ? await answer.json() : null;
+  async #loudness(more = {}) {
+    const address = `/api/v1/rooms/${this.facts.room}/loudness?${query({ date: this.facts.date, source: this.source, ...more })}`;
+    const answer = await fetch(address).catch(() => null);
+    const told = answer?.ok ? await answer.json() : null;
     if (!told?.values.some((each) => each !== null)) return;
     this.strip.loudness = told;
     find("loudness-key").hidden = false;
@@ -95,15 +132,47 @@ class Day {
       moving: (isMoving) => page.classList.toggle("moving", isMoving),
       jump: (fromUs, toUs) => this.#skipped(fromUs, toUs),
       state: () => this.#state(),
-      ended: () => this.say(this.words.ended),
-      broken: (status) => this.say(status === 403 ? this.words.not_of_ground : this.words.broken),
+      ended: () => this.#ended(),
+      unplayable: () => this.say(this.words.no_decoder),
+      broken: (status, problem) => this.say(this.#whyBroken(status, problem)),
     });
     this.#state();
   }
 
+  #whyBroken(status, problem) {
+    // A ground may have ended since it was stated: the hold was released.
+    if ([403, 422, 428].includes(status)) return this.words.not_of_ground;
+    return problem?.reason === "expired" ? this.words.expired : this.words.broken;
+  }
+
+  // The end of what the player was given; of a day that goes on, more has come meanwhile or will.
+  async #ended() {
+    if (this.facts.goesOn) await this.#renew();
+    await this.#goOn();
+  }
+
+  async #goOn() {
+    const { endUs } = this.player;
+    const hasMore = endUs !== null && this.facts.next(endUs + NEAR_US) !== null;
+    this.waits = !hasMore && this.facts.goesOn;
+    if (hasMore && this.renewed) {
+      if (await this.player.reopen(endUs) === null) return;
+      // The ground may open no more than there was.
+      if (this.player.endUs > endUs + NEAR_US) {
+        await this.player.toggle(endUs);
+        return;
+      }
+    }
+    this.say(this.waits ? this.words.growing : this.words.ended);
+  }
+
   // Moves to an instant; in a gap to the next footage, and says why. Without a player only the position moves.
-  goTo(us, { opens = true, direction = 1 } = {}) {
+  goTo(us, { opens = true, direction = 1, renewed = false } = {}) {
     const why = this.facts.why(us);
+    if (why !== null && this.facts.goesOn && !renewed) {
+      this.#renew().then(() => this.goTo(us, { opens, direction, renewed: true }));
+      return;
+    }
     if (why === null) {
       this.say("");
       this.#move(us, opens);
@@ -132,10 +201,14 @@ class Day {
 
   #move(us, opens) {
     this.moved = true;
+    this.waits = false;
     this.#show(us);
     if (!this.player || !opens) return;
-    this.player.seek(us).then((shownUs) => {
+    const { endUs } = this.player;
+    const isNew = this.renewed && endUs !== null && us >= endUs;
+    (isNew ? this.player.reopen(us) : this.player.seek(us)).then((shownUs) => {
       this.#state();
+      if (shownUs === null) return;
       // The index has it, the player has not: the ground opens only a part of the day, or another camera has it.
       const apart = Math.abs(shownUs - us) > NEAR_US;
       if (apart) this.say(fill(this.words.part_of_day, { at: clock(us, this.facts.zone), shown: clock(shownUs, this.facts.zone) }));
@@ -168,7 +241,7 @@ class Day {
     clearTimeout(this.remembering);
     this.remembering = setTimeout(() => {
       const isMoved = this.moved || this.player?.isOpen;
-      history.replaceState(null, "", addressOf(this.facts, this.marks, isMoved ? this.atUs : null));
+      history.replaceState(null, "", addressOf(this.facts, this.marks, isMoved ? this.atUs : null, this.source));
     }, 300);
   }
 
@@ -212,13 +285,13 @@ class Day {
       if (us !== null) this.goTo(us, { direction });
     };
     const watching = player && {
-      toggle: () => player.toggle(this.atUs).then(() => this.#state()),
+      toggle: () => (player.video.ended && this.facts.goesOn ? this.#ended() : player.toggle(this.atUs)).then(() => this.#state()),
       frameBack: () => player.frame(-1),
       frameForward: () => player.frame(1),
       slower: () => this.say(fill(this.words.speed, { rate: player.faster(-1) })),
       faster: () => this.say(fill(this.words.speed, { rate: player.faster(1) })),
       mute: () => { player.video.muted = !player.video.muted; },
-      fullScreen: () => (document.fullscreenElement ? document.exitFullscreen() : page.querySelector(".desk").requestFullscreen()),
+      fullScreen: () => (document.fullscreenElement ? document.exitFullscreen() : page.querySelector(".desk").requestFullscreen?.()),
     };
     const actions = {
       ...watching,
@@ -251,7 +324,7 @@ class Day {
   }
 
   async #copy() {
-    const link = new URL(addressOf(this.facts, this.marks, this.atUs), location.href).href;
+    const link = new URL(addressOf(this.facts, this.marks, this.atUs, this.source), location.href).href;
     history.replaceState(null, "", link);
     // Only secure pages may copy; the address bar has the link in any case.
     const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);

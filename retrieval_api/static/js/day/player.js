@@ -5,6 +5,8 @@ import { follow } from "../wall-clock.js";
 const RATES = [0.5, 1, 1.5, 2, 4];
 // Wall time may run ahead of the pictures by this before it is told as a gap: a late picture is none.
 const JUMP_US = 1e6;
+// No decoder for the pictures: the sound alone would be played under a black screen.
+const NO_DECODER = new Set(["bufferAddCodecError", "bufferIncompatibleCodecsError"]);
 // A picture is shown a moment after the browser says that it is there; one that must be loaded may never come.
 const SETTLE_MS = 40;
 const LATEST_MS = 10_000;
@@ -16,7 +18,8 @@ const ROUNDING_S = 0.004;
 export class Player {
   // `on.time(us)` with each picture shown, `on.moving(isMoving)` from when another one is wanted until it is
   // shown, `on.jump(fromUs, toUs)` when playing crosses a gap, `on.state()` when
-  // it plays, stops, changes its speed or sound, `on.ended()`, `on.broken(status)`: 0 or an HTTP status.
+  // it plays, stops, changes its speed or sound, `on.ended()`, `on.unplayable()`: the browser has no decoder;
+  // `on.broken(status, problem)`: 0 or an HTTP status, and the server's problem document if there is one.
   constructor(video, url, on) {
     this.video = video;
     this.url = url;
@@ -59,7 +62,7 @@ export class Player {
   }
 
   // Asks for the playlist: footage is opened from here on. Resolves when positions can be asked for, to the
-  // instant that is shown: `us`, or the nearest one that the stated ground opens.
+  // instant that is shown: `us`, or the nearest one that the stated ground opens; null where that fails.
   open(us) {
     this.opening ??= new Promise((done) => {
       const { Hls } = window;
@@ -74,11 +77,14 @@ export class Player {
         hls.startLoad(seconds);
         done(shownUs);
       });
+      this.hls = hls;
       hls.on(Hls.Events.ERROR, (_, data) => {
-        if (!data.fatal) return;
-        // What failed before it began may be tried again.
-        if (!this.clock) this.opening = undefined;
-        this.on.broken(data.response?.code ?? 0);
+        const noDecoder = NO_DECODER.has(data.details);
+        if (!data.fatal && !noDecoder) return;
+        this.close();
+        done(null);
+        if (noDecoder) this.on.unplayable();
+        else this.on.broken(data.response?.code ?? 0, problemOf(data.networkDetails));
       });
       hls.loadSource(this.url);
       hls.attachMedia(this.video);
@@ -86,9 +92,37 @@ export class Player {
     return this.opening;
   }
 
+  // What failed, or has grown since, may be opened anew.
+  close() {
+    this.hls?.destroy();
+    Object.assign(this, { hls: null, clock: null, opening: undefined, shownS: null, atUs: null });
+    this.wantedS = null;
+    this.on.moving(false);
+    this.on.state();
+  }
+
+  // The end of what the player knows of; null before it is opened.
+  get endUs() {
+    return this.clock?.spans.at(-1)?.endUs ?? null;
+  }
+
+  // The playlist is one of what there was: of a day that goes on, what has come since is in another one.
+  async reopen(us) {
+    const { rate, isPlaying } = this;
+    this.close();
+    const shownUs = await this.open(us);
+    this.rate = rate;
+    if (isPlaying) await this.#play();
+    return shownUs;
+  }
+
+  async #play() {
+    await this.video.play().catch(() => {});
+  }
+
   async seek(us) {
     if (!this.isOpen) return this.open(us);
-    await this.opening;
+    if (await this.opening === null) return null;
     const { seconds, shownUs } = this.#place(us);
     this.#want(seconds);
     this.video.currentTime = seconds;
@@ -114,8 +148,8 @@ export class Player {
   }
 
   async toggle(atUs) {
-    if (!this.isOpen) await this.open(atUs);
-    if (this.video.paused) await this.video.play().catch(() => {});
+    if (!this.isOpen && await this.open(atUs) === null) return;
+    if (this.video.paused) await this.#play();
     else this.video.pause();
   }
 
@@ -146,7 +180,7 @@ export class Player {
     // Into the middle of the next picture, and further if pictures are longer than thought.
     for (let more = 1.5; more < 50 && !isAfter(this.shownS, fromS); more += 1) {
       await this.#present(fromS + more * this.frameS);
-      if (this.video.ended) return;
+      if (this.video.ended || !this.isOpen) return;
     }
     const apart = this.shownS - fromS;
     if (isAfter(this.shownS, fromS) && apart < 1) this.frameS = apart;
@@ -224,6 +258,10 @@ export class Player {
 // of that stretch: the end of the stretch before would be a time that it does not show. Pure.
 export function instantOf(clock, seconds) {
   return Math.max(clock.wallUs(seconds), clock.spanAt(seconds + ROUNDING_S).wallUs);
+}
+
+function problemOf(request) {
+  try { return JSON.parse(request.responseText); } catch { return null; }
 }
 
 function isAfter(seconds, otherSeconds) {

@@ -13,7 +13,8 @@ const DRAWN = [
   ["pending", "main"], ["gaps", "main"], ["marks", "marks"], ["holds", "holds"], ["requested", "requested"],
 ];
 const SIGNS = { gaps: "▲", holds: "◆", requested: "■", marks: "⚑" };
-const LETTER = 7.2;
+// Of the widest font that a system may have, in bold.
+const LETTER = 8.3;
 const LINE = 17;
 // A finger that moves less has tapped.
 const TAP_PX = 6;
@@ -128,8 +129,8 @@ export class Strip {
     const left = Math.max(view.x(each.start_us, width), -2);
     const right = Math.min(view.x(each.end_us, width), width + 2);
     if (right < 0 || left > width || right <= left) return;
-    // A gap of one track lies in the lower half: the other track goes on above it.
-    const partial = kind === "gaps" && each.tracks.length === 1 && this.facts.isRecorded(each.start_us);
+    // A gap of one track, or of one camera of several, lies in the lower half: the others go on above it.
+    const partial = kind === "gaps" && this.facts.isRecorded((each.start_us + each.end_us) / 2);
     const [y, high] = partial ? [top + height / 2, height / 2] : [top, height];
     // What is shorter than a pixel must still be seen, if it is not simply recorded.
     const wide = Math.max(right - left, kind === "recorded" ? 0.5 : 3);

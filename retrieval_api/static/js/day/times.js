@@ -16,6 +16,11 @@ export function clock(us, zone) {
   return format(zone).format(new Date(Math.floor(us / 1000)));
 }
 
+// The end of something on a day: the day's own end is its 24:00:00, not the next one's 00:00:00.
+export function endClock(us, { nextMidnightUs, zone }) {
+  return us === nextMidnightUs ? "24:00:00" : clock(us, zone);
+}
+
 // `10:02:14.320`; cut, never rounded up: a rounded time may lie in a gap.
 export function exactClock(us, zone) {
   const ms = Math.floor(us / 1000);
