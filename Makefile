@@ -13,7 +13,7 @@ SWIFT := .venv-swift
 PYTHON := $(firstword $(wildcard /usr/bin/python3.11) python3.11)
 # In the order of the folders: acceptance, with few and long tests a file, comes first. xdist's own order puts the
 # files with the fewest tests last, and then one core waits for the longest of them.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 PORT ?= 8000
 DATA ?= var/demo
 

@@ -144,7 +144,7 @@ def _objects(session: Session, archive: Archive, *, deep: bool) -> Iterator[Find
         finding = _object(store, name, len(encoded), hashlib.sha256(encoded).hexdigest() if deep else None)
         if finding:
             yield finding
-    known.update(session.scalars(select(Garbage.object_name)))
+    known.update(derived.with_theirs(session.scalars(select(Garbage.object_name))))
     for name, finding in _derived(session, store, deep=deep):
         known.add(name)
         if finding:
@@ -154,16 +154,19 @@ def _objects(session: Session, archive: Archive, *, deep: bool) -> Iterator[Find
             yield Finding("foreign", f"{name} stands in the store and in no row")
 
 
-def broken_derived(session: Session, archive: Archive) -> Iterator[str]:
-    """Segments of open room-days whose thumbnails and loudness are missing, altered, or cannot be opened."""
+def broken_derived(session: Session, archive: Archive) -> Iterator[tuple[str, str, str]]:
+    """Id, room and date of the segments of open room-days whose thumbnails and loudness are missing, altered,
+    or cannot be opened.
+    """
     for name, finding in _derived(session, archive.store, deep=True):
         if finding is not None and finding.kind == "derived":
             is_of_open_day = (RoomDay.room == Segment.room) & (RoomDay.date == Segment.date)
-            yield from session.scalars(
-                select(Segment.id)
+            found = session.execute(
+                select(Segment.id, Segment.room, Segment.date)
                 .join(RoomDay, is_of_open_day & (RoomDay.state == "open"))
                 .where(Segment.object_name == derived.owner_of(name))
             )
+            yield from ((segment_id, room, date) for segment_id, room, date in found)
 
 
 def _derived(session: Session, store: Store, *, deep: bool) -> Iterator[tuple[str, Finding | None]]:
@@ -192,6 +195,9 @@ def _is_known_now(archive: Archive, name: str) -> bool:
                 # While its job stands it is being made, or will be made again.
                 job = select(Job.id).where(Job.key == derived.job_key(segment_id))
                 return session.get(Derived, segment_id) is not None or session.scalar(job) is not None
+        if owner != name and session.get(Garbage, owner) is not None:
+            # A purge is under way: it goes with its segment.
+            return True
         return any(
             session.scalar(select(table.object_name).where(table.object_name == name)) is not None
             for table in (Segment, Gap, Quarantine, Garbage)

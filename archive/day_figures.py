@@ -191,9 +191,16 @@ def _windows(span: _Span, room: str, day: str) -> tuple[Interval, ...]:
 
 
 def _settled(span: _Span, room: str, day: str, windows: tuple[Interval, ...]) -> DayFigures | None:
-    """What is kept of the day, if it still counts."""
+    """What is kept of the day, if it still counts: of one that is not over, a wrong clock has kept it."""
     kept = span.settled.get((room, day))
-    return kept if kept is not None and kept.evidence == _evidence(span, room, day, windows) else None
+    if kept is None or _is_under_way(span, windows) or kept.evidence != _evidence(span, room, day, windows):
+        return None
+    return kept
+
+
+def _is_under_way(span: _Span, windows: tuple[Interval, ...]) -> bool:
+    """Or still to come; what was recorded last may be on its way."""
+    return bool(windows) and windows[-1].end_us > span.now_us - ARRIVAL_US
 
 
 def _touched(span: _Span, day: str, windows: tuple[Interval, ...]) -> tuple[str, ...]:
@@ -215,8 +222,7 @@ def _evidence(span: _Span, room: str, day: str, windows: tuple[Interval, ...]) -
 def _row(span: _Span, room: str, day: str) -> DayFigures | None:
     """What is to be kept anew; None of a day that has not settled, or is kept as it is."""
     windows = _windows(span, room, day)
-    under_way = bool(windows) and windows[-1].end_us > span.now_us - ARRIVAL_US
-    if under_way or _settled(span, room, day, windows) is not None:
+    if _is_under_way(span, windows) or _settled(span, room, day, windows) is not None:
         return None
     found = _reckon(span, room, day, windows)
     return DayFigures(

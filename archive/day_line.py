@@ -114,7 +114,7 @@ def part(
         return row, describe(own, still, hush)
     try:
         made = build(wanted, own, still, hush)
-    except (ValueError, Mp4Error) as error:
+    except (ValueError, OverflowError, Mp4Error) as error:
         raise NoFootageError("nothing", f"segment {row.id}: {error}") from error
     return row, made
 

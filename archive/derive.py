@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from archive import check, derived, door, jobs, room_days, search
-from archive.job_worker import Handler, HopelessError, Work
+from archive.job_worker import Handler, HopelessError, LaterError, Work
 from archive.keys import KeyGoneError
 from archive.media import process, question
 from archive.media.work import Answer, Question
@@ -24,7 +24,7 @@ from archive.mp4.selection import Piece
 from archive.mp4.stored import index_of
 from archive.sealed import AlteredError, SealedWriter
 from archive.search import StoredSegment
-from archive.store import ObjectMissingError
+from archive.store import ObjectMissingError, StoreAwayError, StoreFullError
 from archive.system import Archive
 from recorder import instants
 from recorder.logging import get_logger
@@ -46,6 +46,7 @@ STEPS = (
     "inserted",  # the row is written (or none is to be), not committed
     "committed",  # all done
 )
+_IS_OVER = (Job.kind == KIND) & Job.state.in_(("failed", "cancelled"))
 # What became of it; `made_before`: by another worker.
 Outcome = Literal["made", "made_before", "gone"]
 Ask = Callable[[Question, Callable[[], None]], Answer]
@@ -120,10 +121,25 @@ def make_anew(archive: Archive) -> tuple[int, int]:
     with archive.database.reading() as session:
         broken = list(check.broken_derived(session, archive))
     with archive.database.transaction() as session:
-        for segment_id in broken:
+        # To look at all took its time: of what was purged meanwhile, the row tells what a hold keeps.
+        days = room_days.lock(session, archive.configurations, ((room, date) for _, room, date in broken))
+        ids = [segment_id for segment_id, *day in broken if days[day[0], day[1]].state == "open"]
+        for segment_id in ids:
             session.execute(delete(Derived).where(Derived.segment_id == segment_id))
-        over = delete(Job).where(Job.kind == KIND, Job.state.in_(("failed", "cancelled")))
-        return len(broken), len(session.execute(over.returning(Job.id)).all())
+        over = delete(Job).where(_IS_OVER)
+        return len(ids), len(session.execute(over.returning(Job.id)).all())
+
+
+def forget_gone(archive: Archive) -> None:
+    """Drop the dead letters of segments that were destroyed: nobody can do anything about them, and they
+    would count among MAX_FAILED for ever.
+    """
+    gone = _IS_OVER & ~exists().where(Segment.id == func.substr(Job.key, len(derived.JOB_KEY) + 1))
+    with archive.database.reading() as session:
+        if session.scalar(select(Job.id).where(gone).limit(1)) is None:
+            return
+    with archive.database.transaction() as session:
+        session.execute(delete(Job).where(gone))
 
 
 def handlers(
@@ -132,7 +148,12 @@ def handlers(
     """For a worker of its own: a purge must not wait for it."""
 
     def run(work: Work) -> None:
-        derive(archive, str(work.lease.payload["segment"]), clock(), ask=ask, look=work.look)
+        try:
+            derive(archive, str(work.lease.payload["segment"]), clock(), ask=ask, look=work.look)
+        except (StoreAwayError, StoreFullError) as error:
+            # No fault of the segment: three attempts are over in half a minute, an outage is not, and a dead
+            # letter would wait for a person.
+            raise LaterError(str(error)) from error
 
     # The row of `derived` tells what became of it; a job for each minute of each room would hide the others.
     return {KIND: Handler(run, is_kept=False)}

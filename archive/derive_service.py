@@ -56,6 +56,8 @@ class DeriveService:
                 zone = self._archive.timezone(session)
             today = local_date(at_us, zone)
             since = (today - timedelta(days=_RECENT_DAYS - 1)).isoformat()
+            if looks_at_all:
+                derive.forget_gone(self._archive)
             found = derive.enqueue_missing(self._archive, _BEGINNING if looks_at_all else since, at_us)
             if looks_at_all and found < derive.MAX_WAITING:
                 # Else there is more: the next round goes on.

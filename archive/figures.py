@@ -60,11 +60,6 @@ class Figures:
     causes: Mapping[str, Cause] = field(default_factory=dict)
 
     @property
-    def nothing_us(self) -> int:
-        """Neither picture nor sound."""
-        return self.no_picture_us + self.no_sound_us - self.missing_us
-
-    @property
     def settled_us(self) -> int:
         """What has passed and can be told: recorded or missing."""
         return self.recorded_us + self.missing_us

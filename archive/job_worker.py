@@ -35,6 +35,12 @@ class HopelessError(ProtokolError):
         self.failure = failure
 
 
+class LaterError(ProtokolError):
+    """A handler's word that what it needs is away: it says nothing about the job, which waits for it, and for
+    its next attempt, however long that takes.
+    """
+
+
 class StoppingError(ProtokolError):
     """The worker stops: the handler leaves, and the job is done later, by this process or another."""
 
@@ -149,6 +155,10 @@ class JobWorker:
             return lambda session: jobs.end_cancelled(session, held, self._clock())
         except StoppingError:
             return lambda session: jobs.give_back(session, held, self._clock())
+        except LaterError as error:
+            reason, failure = str(error), failure_of(error.__cause__ or error)
+            log.warning("job_waits", reason=reason)
+            return lambda session: jobs.put_off(session, held, reason, self._clock(), failure=failure)
         except Exception as error:
             # Whatever it is: the next job must find its worker alive.
             for_good = isinstance(error, HopelessError)

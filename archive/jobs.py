@@ -34,6 +34,7 @@ LEASE_US = US_PER_MINUTE
 MAX_ATTEMPTS = 5
 _FIRST_BACKOFF_US = 10 * US_PER_SECOND
 _LONGEST_BACKOFF_US = 60 * US_PER_MINUTE
+_PUT_OFF_US = US_PER_MINUTE
 # As long as anybody asks what became of it; a key may come again after that, and none does.
 _KEPT_US = 30 * US_PER_DAY
 _MAX_ERROR = 500
@@ -190,6 +191,15 @@ def give_back(session: Session, held: Lease, now_us: int) -> None:
     job = _held(session, held)
     job.attempts -= 1
     _queue(job, now_us)
+
+
+def put_off(session: Session, held: Lease, error: str, now_us: int, *, failure: Failure) -> None:
+    """What the job needs is away: it waits for a minute, and this attempt does not count. Raises
+    LeaseLostError.
+    """
+    give_back(session, held, now_us + _PUT_OFF_US)
+    job = session.get_one(Job, held.id)
+    job.last_error, job.failure = error[:_MAX_ERROR], failure
 
 
 def end_cancelled(session: Session, held: Lease, now_us: int) -> None:

@@ -53,22 +53,29 @@ class LocalStore:
             raise StoreAwayError(f"the store directory {self.root} is not there: is its disk mounted?")
 
     def delete(self, names: Iterable[str]) -> None:
+        # Else what lies on a disk that is not mounted would be certified as destroyed.
+        self._require_there()
         directories = set()
         for name in names:
             path = self._path(name)
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                raise StoreError(f"cannot delete {name}: {error.strerror}") from error
+                raise StoreAwayError(f"cannot delete {name}: {error.strerror}") from error
             directories.add(path.parent)
         for directory in directories:
             try:
                 with contextlib.suppress(FileNotFoundError):
                     sync_directory(directory)
             except OSError as error:
-                raise StoreError(f"cannot make deletions in {directory} durable: {error.strerror}") from error
+                raise StoreAwayError(
+                    f"cannot make deletions in {directory} durable: {error.strerror}"
+                ) from error
+        # Gone meanwhile, it looks like a directory whose objects are gone.
+        self._require_there()
 
     def names(self, within: str = "") -> Iterator[str]:
+        self._require_there()
         # By name, as every store sorts: by path, room 108 would come before room 108-a.
         for path in sorted(self.root.glob(f"{within or '*/*'}/*"), key=str):
             if path.is_file() and not path.name.startswith(_TEMPORARY):
@@ -92,7 +99,7 @@ class LocalStore:
             probe.touch()
             return probe.stat().st_mtime
         except OSError as error:
-            raise StoreError(f"cannot write into {self.root}: {error.strerror}") from error
+            raise StoreAwayError(f"cannot write into {self.root}: {error.strerror}") from error
         finally:
             probe.unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from archive import custody, derived, enrolment, log_origin, reindex_proofs, room_days, rows
@@ -32,6 +32,7 @@ from archive.models import (
     Quarantine,
     RoomsVersion,
     Segment,
+    Tombstone,
 )
 from archive.mp4 import stored as stored_index
 from archive.mp4.boxes import Mp4Error
@@ -296,7 +297,9 @@ def _digests(reader: SealedReader, media_bytes: int) -> tuple[str, str]:
 
 
 def _close_purged(archive: Archive) -> None:
-    """Room-days whose key was destroyed are purged; what of them is left, a retained key keeps."""
+    """Room-days whose key was destroyed are purged; what of them is left, a retained key keeps. When, their
+    first tombstone tells; where that is lost, the key, which may have gone with a later run only.
+    """
     for day, destroyed_us in sorted(archive.store.keys.destroyed().items()):
         with archive.database.transaction() as session:
             try:
@@ -304,4 +307,7 @@ def _close_purged(archive: Archive) -> None:
             except UnknownRoomError:
                 # Its configuration is lost, and nothing of it is left.
                 continue
-            row.state, row.purged_us = "purged", destroyed_us
+            first = select(func.min(Tombstone.purged_us)).where(
+                Tombstone.room == row.room, Tombstone.date == row.date, Tombstone.purged_us <= destroyed_us
+            )
+            row.state, row.purged_us = "purged", session.scalar(first) or destroyed_us

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from archive import jobs, marks, search
+from archive import jobs, marks, room_states
 from archive.models import Mark
-from archive.search import RoomState
+from archive.room_states import RoomState
 from archive.system import Archive
 from retention import frozen
 from retrieval_api import job_wording, pages, readiness_view, room_meters, wording
@@ -47,7 +47,7 @@ class BoardFacts:
 def look(archive: Archive, pictures: RoomPictures, now_us: int) -> BoardFacts:
     """Reads the database once, for all readers."""
     with archive.database.reading() as session:
-        states = search.room_states(session, archive.configurations, now_us)
+        states = room_states.room_states(session, archive.configurations, now_us)
         alerts = list(marks.going_on(session))
         refused = new_count(session, now_us)
         dead = jobs.dead_letters(session)

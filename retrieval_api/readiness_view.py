@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
-from archive.search import SILENT_AFTER_US, RoomState
+from archive.room_states import SILENT_AFTER_US, RoomState
 from recorder.instants import US_PER_SECOND, local_date
 from recorder.intervals import Interval
 from recorder.readiness import first_proof

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from archive.search import RoomState
+from archive.room_states import RoomState
 from recorder.in_use import LOUD_DBFS
 
 # What the meter spans: below lies the noise of the quietest room.

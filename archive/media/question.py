@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from archive.media.work import MAX_THUMBNAILS, Codec, Question, Sample, Track
+from archive.mp4.boxes import Mp4Error
 from archive.mp4.codec import aac_lc, codec_of, coding_of
 from archive.mp4.index import Ints, TrackIndex
 from archive.mp4.selection import Piece, Placed, line_scale, place
@@ -22,6 +23,10 @@ THUMBNAIL_EVERY_US = 10 * US_PER_SECOND
 _PICTURES: dict[str, Codec] = {"h264": "h264", "h265": "hevc"}
 # A keyframe of 4K in fine quality has 2 MB.
 _MAX_PICTURE_BYTES = 8 << 20
+# All of a segment's are in memory at once, some of it thrice: an agent may send 900 MB and call it sound.
+_MAX_PICTURES_BYTES = 32 << 20
+# Two minutes of two channels at 48 kHz come to 9 MB at the most that AAC-LC allows.
+_MAX_SOUND_BYTES = 16 << 20
 # One request of an S3 store; a segment of 30 MB is eight of them.
 _PIECE_BYTES = 4 << 20
 
@@ -43,6 +48,8 @@ def question_of(piece: Piece, reader: ObjectReader) -> Question:
         sound_codec = "aac"
     pictures = _keyframes(placed, video) if video is not None and picture_codec else []
     sound = _packets(placed, audio) if audio is not None and sound_codec else []
+    if sum(each.size for each in sound) > _MAX_SOUND_BYTES:
+        raise Mp4Error("more bytes of sound than two minutes can have")
     read = _read(reader, [*pictures, *sound])
     return Question(
         _track(picture_codec, video, pictures, read),
@@ -56,11 +63,14 @@ def _keyframes(placed: Placed, track: TrackIndex) -> list[_Wanted]:
     at_us = _wall_us(placed, track)
     out: list[_Wanted] = []
     taken: set[int] = set()
+    left_bytes = _MAX_PICTURES_BYTES
     for number in np.flatnonzero(track.sync & (track.size > 0) & (track.size <= _MAX_PICTURE_BYTES)):
         share = (int(at_us[number]) - placed.piece.start_us) // THUMBNAIL_EVERY_US
-        if share not in taken and len(taken) < MAX_THUMBNAILS:
+        size = int(track.size[number])
+        if share not in taken and len(taken) < MAX_THUMBNAILS and size <= left_bytes:
             taken.add(share)
-            out.append(_Wanted(int(at_us[number]), int(track.offset[number]), int(track.size[number])))
+            left_bytes -= size
+            out.append(_Wanted(int(at_us[number]), int(track.offset[number]), size))
     return out
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from archive.mp4.day import Day, Entry, Loan, Part, Span
-from recorder.instants import US_PER_SECOND, to_datetime
+from recorder.instants import US_PER_DAY, US_PER_SECOND, to_datetime
 
-_FAR_US = 2**53
-# A segment lasts two minutes at most; silence is made from bound to bound, and memory with it.
-_BESIDE_US = 600 * US_PER_SECOND
+# A line holds a day, a segment two minutes: who writes an address of their own could else have silence made
+# for years.
+_LONGEST_LINE_US = 2 * US_PER_DAY
+_FAR_US = 600 * US_PER_SECOND
 _BOUNDS = ("from_us", "until_us", "sound_from_us", "sound_to_us", "picture_to_us")
 
 
@@ -74,13 +75,13 @@ def from_query(segment_id: str, p: str, still: str | None, hush: str | None) -> 
     if not 3 <= len(words) <= 8 or len(p) > 200:
         raise ValueError("a part is three to eight numbers")
     numbers = [int(word) if word else None for word in words]
-    if any(each is not None and abs(each) > _FAR_US for each in numbers):
-        raise ValueError("a number beyond any day")
     first, last, at_us, *others = numbers
-    if any(each is not None and abs(each) > _BESIDE_US for each in others):
-        raise ValueError("a bound beyond any segment")
     if first is None or last is None or at_us is None:
         raise ValueError("groups and place of a part are missing")
+    if abs(at_us) > _LONGEST_LINE_US:
+        raise ValueError("a place beyond any day")
+    if any(each is not None and abs(each) > _FAR_US for each in others):
+        raise ValueError("an instant beyond any segment")
     lent = None
     if still:
         name, _, group = still.rpartition(".")

@@ -17,9 +17,9 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive import jobs, search
+from archive import jobs, room_states
 from archive.models import Garbage, Hold, Quarantine, RoomDay
-from archive.search import RoomState
+from archive.room_states import RoomState
 from archive.system import Archive
 from recorder.instants import US_PER_SECOND
 from retrieval_api.pages import archive_of, now_of
@@ -61,7 +61,7 @@ def metrics(
 ) -> Response:
     """Figures in the Prometheus text format."""
     with archive.database.reading() as session:
-        states = search.room_states(session, archive.configurations, now_us)
+        states = room_states.room_states(session, archive.configurations, now_us)
         families = [*_room_families(states, now_us), *_archive_families(session)]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(families))
@@ -103,7 +103,7 @@ def _room_families(states: Iterable[RoomState], now_us: int) -> Iterator[GaugeMe
         )
     }
     for room in states:
-        silent = room.last_seen_us is None or now_us - room.last_seen_us > search.SILENT_AFTER_US
+        silent = room.last_seen_us is None or now_us - room.last_seen_us > room_states.SILENT_AFTER_US
         up.add_metric([room.room], 0 if silent else 1)
         for each in _STATES:
             state.add_metric([room.room, each], 1 if room.state == each else 0)

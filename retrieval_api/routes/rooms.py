@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from archive import asking, marks, search
+from archive import asking, marks, room_states, search
 from archive.models import Mark
 from archive.system import Archive
 from recorder.errors import BadInstantError
@@ -49,7 +49,7 @@ def list_rooms(
     del staff
     zone = rooms.council.timezone
     with archive.database.reading() as session:
-        states = search.room_states(session, archive.configurations, now_us)
+        states = room_states.room_states(session, archive.configurations, now_us)
     return {"now": format_instant(now_us, zone), "rooms": [_room(state, zone) for state in states]}
 
 
@@ -155,7 +155,7 @@ def _segment(row: search.StoredSegment, zone: str) -> dict[str, Any]:
     }
 
 
-def _room(state: search.RoomState, zone: str) -> dict[str, Any]:
+def _room(state: room_states.RoomState, zone: str) -> dict[str, Any]:
     def instant(value: int | None) -> str | None:
         return None if value is None else format_instant(value, zone)
 

@@ -10,15 +10,16 @@ from sqlalchemy import select, update
 
 from archive import day_figures, figures_job, month
 from archive import reindex as rebuilding
-from archive.figures import Cause
+from archive.figures import Cause, unknown
 from archive.job_worker import JobWorker
 from archive.models import DayFigures, RoomDay, RoomsVersion, Tombstone
 from archive.system import Archive
 from recorder.instants import US_PER_DAY, US_PER_SECOND
 from recorder.intervals import Interval
-from retention import frozen, holds
+from retention import frozen, holds, purge
 from retrieval_api.requests.keys import RequestSecrets
 from retrieval_api.requests.registration import Registrar
+from tests.dying import Killed
 from tests.footage import ROOMS, FakeAgent
 from tests.requesting import DAY, application, at, purge_at
 
@@ -154,6 +155,12 @@ def test_today_is_not_kept_before_it_is_over(office):
     assert found.planned_us == found.recorded_us + found.missing_us + found.pending_us
 
 
+def test_what_a_clock_that_was_ahead_has_kept_is_not_believed(office):
+    day_figures.settle(office, at(12) + 3 * US_PER_DAY)
+    tomorrow = read(office, at(9), date(2026, 11, 21)).figures
+    assert (tomorrow.planned_us, tomorrow.pending_us) == (4 * HOUR, 4 * HOUR)
+
+
 def test_a_window_past_midnight_is_its_first_days(office):
     publish(office, HOURS.replace("08:00-12:00", "22:00-02:00"), FIRST + 3)
     agent = FakeAgent(office)
@@ -185,29 +192,25 @@ def test_before_the_first_rooms_file_nothing_was_planned(archive):
         assert day_figures.first_date(session, archive.configurations) == date(2026, 10, 2)
 
 
-@pytest.mark.parametrize("is_told", [True, False], ids=["with its certificate", "without"])
-def test_after_a_rebuild_a_destroyed_day_is_what_it_was_or_unknown_and_never_missing(
-    office, tmp_path, is_told
+@pytest.mark.parametrize("is_record_lost", [False, True])
+def test_after_a_rebuild_a_destroyed_day_is_the_same_or_unknown_and_never_missing(
+    office, tmp_path, is_record_lost
 ):
-    """The record of its certificate bears what the tombstone told."""
     fill(office)
-    before = read(office, LATER).figures
     agent = FakeAgent(office)
     agent.record(at(10, day=date(2026, 12, 19)))
-    other = read(office, DUE, date(2026, 12, 19)).figures
+    before, other = read(office, DUE).figures, read(office, DUE, date(2026, 12, 19)).figures
     held = hold(office, at(10), at(10, 0, 1))
-    purge_at(office, DUE)
-    if not is_told:
-        office.store.raw.delete(office.records.names("certificates"))
+    _die_before_the_key_is_destroyed(office)
+    purge_at(office, DUE + HOUR // 2)
+    if is_record_lost:
+        office.store.raw.delete(["_records/certificates/1.json"])
     settings = office.settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'new.sqlite'}"})
     new = Archive.open(settings, migrate=True, rebuild=True)
     rebuilding.reindex(new, "cli:0", DUE)
     found = read(new, DUE)
     assert found.is_purged
-    if is_told:
-        assert found.figures == before
-    else:
-        assert found.figures.unknown_us == found.figures.planned_us > 0
+    assert found.figures == (unknown([Interval(at(8), at(12))]) if is_record_lost else before)
     assert read(new, DUE, date(2026, 12, 19)).figures == other
     day_figures.settle(new, DUE)
     # The rest of it is buried by a tombstone of its own, which does not tell of what went before.
@@ -216,6 +219,16 @@ def test_after_a_rebuild_a_destroyed_day_is_what_it_was_or_unknown_and_never_mis
     purge_at(new, DUE + HOUR)
     assert read(new, DUE + HOUR).figures == found.figures
     new.close()
+
+
+def _die_before_the_key_is_destroyed(archive: Archive) -> None:
+    def fault(step: str) -> None:
+        if step == "committed":
+            raise Killed
+
+    confirm = purge.plan(archive, DUE).digest
+    with pytest.raises(Killed):
+        purge.run(archive, actor="system", now_us=DUE, confirm=confirm, fault=fault)
 
 
 def _confirm(archive: Archive) -> None:

@@ -12,7 +12,7 @@ from archive import door, room_days, search
 from archive.configuration import is_settled
 from archive.models import RoomDay
 from recorder.errors import ConfigurationError, UnknownRoomError
-from recorder.instants import now_us
+from recorder.instants import local_date, now_us
 from recorder.intervals import Interval
 from recorder.rooms import RoomConfiguration
 from recorder.working_hours import next_window
@@ -117,7 +117,7 @@ def test_its_agent_is_handed_a_configuration_without_windows(archive, agent):
 
 
 def test_its_days_have_no_windows_from_then_on(archive, agent):
-    today = search.day_of(NOW, "Europe/Kyiv")
+    today = local_date(NOW, "Europe/Kyiv").isoformat()
     with archive.database.transaction() as session:
         room_days.lock(session, archive.configurations, [("108", today), ("228-a", today)])
     leave(archive)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from sqlalchemy import create_engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from archive import sqlite
 
@@ -57,6 +57,17 @@ def test_who_waits_gets_in_when_the_other_is_done(writer, other):
         connection.exec_driver_sql("INSERT INTO one VALUES (1)")
     done.join()
     assert other.execute("SELECT number FROM one").fetchall() == [(1,)]
+
+
+def test_a_file_that_is_no_database_is_told_as_every_other_failure(file):
+    """Nobody above looks for the driver's own errors."""
+    file.write_bytes(b"no database at all" * 300)
+    engine = create_engine(f"sqlite:///{file}")
+    sqlite.prepare(engine, ("busy_timeout=300",))
+    writer = engine.execution_options(**{sqlite.WRITE: True})
+    with pytest.raises(DatabaseError, match="not a database"), writer.begin():
+        pass
+    engine.dispose()
 
 
 def test_readers_wait_for_nobody(writer, other):

@@ -209,7 +209,12 @@ def test_a_directory_that_is_gone_is_a_store_that_is_away(local):
     """Its disk is not mounted: what is written now would lie below the mount point."""
     put(local, NAME, b"x")
     local.root.rename(local.root.with_name("elsewhere"))
-    for attempt in (lambda: local.open(NAME), lambda: local.writer(NAME)):
+    for attempt in (
+        lambda: local.open(NAME),
+        lambda: local.writer(NAME),
+        lambda: local.delete([NAME]),
+        lambda: list(local.names()),
+    ):
         with pytest.raises(StoreAwayError, match="mounted"):
             attempt()
     assert not local.root.exists()

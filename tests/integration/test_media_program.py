@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -16,6 +17,7 @@ import pytest
 from archive.keys import KEY_BYTES
 from archive.media import process, work
 from archive.media.question import question_of
+from archive.mp4.boxes import Mp4Error
 from archive.mp4.reader import read_index
 from archive.mp4.selection import Piece
 from recorder.instants import US_PER_SECOND
@@ -121,6 +123,27 @@ def test_damaged_samples_are_left_out_and_counted_the_rest_is_made():
     assert answer.thumbnails == ()
     assert answer.undecodable >= 1
     assert len(answer.loudness) >= 1
+
+
+def test_what_an_agent_calls_sound_is_never_read_beyond_what_sound_can_be():
+    """The server would have it in memory, while it hands it over."""
+    data = media(1)
+    reader = Reader(data)
+    index = read_index(reader.pread, reader.size_bytes)
+
+    def piece(**sizes: int) -> Piece:
+        tracks = [
+            replace(each, size=np.full_like(each.size, sizes.get(each.kind, 1))) for each in index.tracks
+        ]
+        hostile = replace(index, tracks=tuple(tracks))
+        return Piece("108/2026-11-20/a.mp4", hostile, START_US, START_US + US_PER_SECOND, "run")
+
+    class Unread(Reader):
+        def pread(self, offset: int, length: int) -> bytes:
+            raise AssertionError(f"{length} bytes were read")
+
+    with pytest.raises(Mp4Error, match="sound"):
+        question_of(piece(audio=(16 << 20) // len(index.audio) + 1), Unread(data))
 
 
 # --- what it has, and what it can do ---

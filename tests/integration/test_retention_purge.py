@@ -321,6 +321,22 @@ def test_a_store_that_is_not_mounted_costs_nothing_its_key(archive, agent):
     archive.store.open(name).close()
 
 
+def test_nothing_is_certified_while_the_store_is_away(archive, agent):
+    """Its objects still lie on the disk that is not mounted: what cannot be found there is not destroyed."""
+    agent.record(at(20))
+    root = archive.store.raw.root
+    aside = root.rename(root.with_name("aside"))
+    report = run(archive)
+    assert set(report.causes) == {"store_away"}
+    assert rows(archive, Certificate) == []
+    assert [row.room for row in rows(archive, Garbage)] == ["108"]
+    aside.rename(root)
+    assert run(archive).failures == []
+    assert [row.date for row in rows(archive, Certificate)] == ["2026-11-20"]
+    assert list(archive.store.names()) == []
+    assert_sound(archive)
+
+
 def test_one_days_failure_does_not_stop_the_others_and_is_finished_later(archive, agent):
     agent.record(at(20))
     agent.record(at(21))

@@ -88,13 +88,13 @@ def test_a_day_with_one_gap():
     found = account(WINDOWS, stored, [gap(11 * HOUR, 11 * HOUR + 2 * MINUTE)], NIGHT)
     assert (found.planned_us, found.missing_us, found.pending_us) == (8 * HOUR, 2 * MINUTE, 0)
     assert found.causes == {"camera_unreachable": Cause(1, 2 * MINUTE)}
-    assert found.nothing_us == found.no_picture_us == found.no_sound_us == 2 * MINUTE
+    assert found.no_picture_us == found.no_sound_us == 2 * MINUTE
 
 
 def test_sound_alone_is_a_gap_of_the_picture():
     stored = {"main": [Interval(8 * HOUR, 17 * HOUR)]}
     found = account(WINDOWS, stored, [gap(9 * HOUR, 10 * HOUR, tracks=("video",))], NIGHT)
-    assert (found.no_picture_us, found.no_sound_us, found.nothing_us) == (HOUR, 0, 0)
+    assert (found.no_picture_us, found.no_sound_us) == (HOUR, 0)
     assert found.missing_us == HOUR
 
 

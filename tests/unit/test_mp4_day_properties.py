@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -238,6 +239,12 @@ def parsed(address: str) -> Part:
     query = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
     segment_id = address.removeprefix("media/").partition(".mp4")[0]
     return hls.from_query(segment_id, query["p"], query.get("still"), query.get("hush"))
+
+
+@pytest.mark.parametrize("p", ["0.1.0.0.0.0.20000000000000", "0.1.0.-20000000000000", f"0.1.{2**53}"])
+def test_an_address_of_ones_own_makes_no_silence_for_years(p) -> None:
+    with pytest.raises(ValueError, match="beyond"):
+        hls.from_query("a", p, None, None)
 
 
 def minute(name: str, run: str, start_us: int, media_s: int, **more) -> MadeSegment:

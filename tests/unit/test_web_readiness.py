@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.search import SILENT_AFTER_US
+from archive.room_states import SILENT_AFTER_US
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND, parse_instant
 from retrieval_api.i18n import Localizer
 from retrieval_api.readiness_view import REASONS, BoardReadiness, RoomReadiness, Shortcoming, judge

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.search import RoomState
+from archive.room_states import RoomState
 from retrieval_api import room_meters
 
 NOW = 1_800_000_000_000_000
