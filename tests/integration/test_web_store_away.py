@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
+from archive.models import CustodyEvent
 from archive.store import StoreAwayError
 from recorder.instants import format_instant, now_us
 from recorder.shipper import Retry, judge
@@ -46,6 +48,7 @@ def test_an_agent_tries_again_and_a_reader_is_told(archive, recorded, tmp_path):
         told = client.get(clip, params=asked)
         assert (told.status_code, told.json()["code"]) == (503, "store_away")
         assert told.headers["Retry-After"] == "15"
+        assert viewings(archive) == 0, "a viewing is told of what was shown to nobody"
         # What needs no footage goes on.
         assert client.get("/staff/board").status_code == 200
         assert not root.exists()
@@ -55,6 +58,14 @@ def test_an_agent_tries_again_and_a_reader_is_told(archive, recorded, tmp_path):
         uplink.close()
         assert answer.document["outcome"] == "accepted"
         assert client.get(clip, params=asked).status_code == 200
+        assert viewings(archive) == 1
+
+
+def viewings(archive) -> int:
+    """How often footage was opened, by the log of actions."""
+    with archive.database.reading() as session:
+        statement = select(func.count()).select_from(CustodyEvent)
+        return session.scalar(statement.where(CustodyEvent.action == "view_opened"))
 
 
 @pytest.mark.parametrize(
