@@ -15,21 +15,24 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from archive.mp4 import columns
 from archive.mp4.boxes import Mp4Error
+from archive.mp4.columns import Cursor
 
 Kind = Literal["video", "audio"]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-FORMAT = b"PSIX\x01"
+FORMAT = b"PSIX\x02"
+_VERSIONS = {b"PSIX\x01": 1, FORMAT: 2}
 # Two minutes hold 3600 pictures at 30/s and 5625 packets of 48 kHz AAC; generous for high frame rates.
 MAX_SAMPLES = 50_000
 MAX_STSD_BYTES = 16 * 1024
 # A frozen picture of three hours still fits the 32-bit duration of a sample.
 MAX_TIMESCALE = 384_000
 _MAX_RAW_BYTES = 2 * (MAX_SAMPLES * 40 + MAX_STSD_BYTES + 64)
-_ZEROS = bytes(8 * MAX_SAMPLES)
 _TRACK = struct.Struct(">cIIIIII")  # kind, timescale, width, height (16.16), stsd bytes, samples, extents
+_FIRST = struct.Struct(">q")  # dts of the first sample
 _FILE = struct.Struct(">QQB")  # size_bytes, media_bytes, tracks
 
 
@@ -89,7 +92,8 @@ class SegmentIndex:
     @classmethod
     def from_bytes(cls, encoded: bytes) -> SegmentIndex:
         """The inverse of `to_bytes`; raises Mp4Error for anything else, in bounded memory."""
-        if not encoded.startswith(FORMAT):
+        version = _VERSIONS.get(encoded[: len(FORMAT)])
+        if version is None:
             raise Mp4Error("not a sample index of a known version; rebuild it from the segment")
         inflate = zlib.decompressobj()
         try:
@@ -98,11 +102,11 @@ class SegmentIndex:
             raise Mp4Error(f"sample index is damaged: {error}") from error
         if not inflate.eof or inflate.unused_data:
             raise Mp4Error("sample index is damaged: cut off, or too long")
-        cursor = _Cursor(raw)
+        cursor = Cursor(raw)
         size_bytes, media_bytes, count = cursor.unpack(_FILE)
         if count > 2:
             raise Mp4Error("sample index is damaged: more than two tracks")
-        tracks = tuple(_unpack_track(cursor) for _ in range(count))
+        tracks = tuple(_unpack_track(cursor, version) for _ in range(count))
         if cursor.at != len(raw) or len({t.kind for t in tracks}) != count:
             raise Mp4Error("sample index is damaged: bytes left over, or a track twice")
         return cls(size_bytes, media_bytes, tracks)
@@ -115,21 +119,11 @@ class SegmentIndex:
         return head + b"".join(_pack_track(track) for track in self.tracks)
 
 
-def _planes(column: NDArray[np.generic]) -> bytes:
-    """All first bytes, then all second bytes, …: small numbers compress far better that way."""
-    raw = np.ascontiguousarray(column).view(np.uint8)
-    return raw.reshape(len(column), column.dtype.itemsize).T.tobytes()
-
-
-def _deltas(values: Ints, predicted: Ints) -> bytes:
-    """What a linear prediction gets wrong: nearly always zero."""
-    return _planes((values - predicted).astype("<i8"))
-
-
 def _pack_track(track: TrackIndex) -> bytes:
     count = len(track)
     # A sample normally begins where the one before it ended, in time and in the file.
-    dts_guess = np.concatenate(([0], track.dts[:-1] + track.duration[:-1]))
+    first = int(track.dts[0]) if count else 0
+    guess = first + np.concatenate(([0], np.cumsum(track.duration[:-1], dtype=np.int64)))[:count]
     starts = np.flatnonzero(
         np.concatenate(([True], track.offset[1:] != track.offset[:-1] + track.size[:-1]))[:count]
     )
@@ -142,22 +136,13 @@ def _pack_track(track: TrackIndex) -> bytes:
         count,
         len(starts),
     )
+    packed = (track.dts - guess, track.duration, track.size, track.cts, starts, track.offset[starts])
     return b"".join(
-        (
-            head,
-            track.stsd,
-            _deltas(track.dts, dts_guess[:count]),
-            _planes(track.duration.astype("<u4")),
-            _planes(track.size.astype("<u4")),
-            _planes(track.cts.astype("<i4")),
-            np.packbits(track.sync).tobytes(),
-            _planes(starts.astype("<u4")),
-            _planes(track.offset[starts].astype("<i8")),
-        )
+        (head, track.stsd, _FIRST.pack(first), np.packbits(track.sync).tobytes(), *map(columns.pack, packed))
     )
 
 
-def _unpack_track(cursor: _Cursor) -> TrackIndex:
+def _unpack_track(cursor: Cursor, version: int) -> TrackIndex:
     letter, timescale, width, height, stsd_bytes, count, extents = cursor.unpack(_TRACK)
     kinds: dict[bytes, Kind] = {b"v": "video", b"a": "audio"}
     if letter not in kinds or count > MAX_SAMPLES or extents > count or (count and not extents):
@@ -165,46 +150,46 @@ def _unpack_track(cursor: _Cursor) -> TrackIndex:
     if not 0 < timescale <= MAX_TIMESCALE:
         raise Mp4Error("sample index is damaged: impossible timescale")
     stsd = cursor.take(stsd_bytes)
-    dts_error = cursor.column("<i8", count).astype(np.int64)
-    duration = cursor.column("<u4", count).astype(np.uint32)
-    size = cursor.column("<u4", count).astype(np.uint32)
-    cts = cursor.column("<i4", count).astype(np.int32)
-    bits = np.frombuffer(cursor.take((count + 7) // 8), np.uint8)
-    sync = np.unpackbits(bits, count=count).astype(np.bool_)
-    starts = cursor.column("<u4", extents).astype(np.int64)
-    at = cursor.column("<i8", extents).astype(np.int64)
-    if count and (starts[0] != 0 or (np.diff(starts) <= 0).any() or starts[-1] >= count):
+    read = _columns_v1 if version == 1 else _columns
+    dts, duration, size, cts, sync, starts, at = read(cursor, count, extents)
+    if count and (starts[0] != 0 or (starts[1:] <= starts[:-1]).any() or starts[-1] >= count):
         raise Mp4Error("sample index is damaged: impossible extents")
-    guess_step = np.concatenate(([0], duration[:-1].astype(np.int64)))[:count]
-    dts = np.cumsum(dts_error + guess_step)
-    before = np.concatenate(([0], np.cumsum(size, dtype=np.int64)))[:-1]
-    lengths = np.diff(np.append(starts, count))
-    offset = before + np.repeat(at - before[starts], lengths)
+    # Where a sample would lie if nothing lay between any two, and how much does before each extent.
+    ends = np.cumsum(size, dtype=np.int64)
+    before = ends - size
+    apart = at - before[starts]
+    lengths = np.empty_like(starts)
+    lengths[:-1] = starts[1:] - starts[:-1]
+    lengths[-1:] = count - starts[-1:]
+    offset = before + np.repeat(apart, lengths)
     return TrackIndex(kinds[letter], timescale, stsd, width, height, dts, duration, size, cts, sync, offset)
 
 
-class _Cursor:
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        self.at = 0
+def _columns(cursor: Cursor, count: int, extents: int) -> tuple[NDArray[Any], ...]:
+    (first,) = cursor.unpack(_FIRST)
+    sync = _flags(cursor, count)
+    beside, duration, size, cts = (
+        columns.unpack(cursor, count, dtype) for dtype in ("<i8", "<u4", "<u4", "<i4")
+    )
+    starts, at = (columns.unpack(cursor, extents, "<i8") for _ in range(2))
+    dts = beside
+    dts += first
+    dts[1:] += np.cumsum(duration[:-1], dtype=np.int64)
+    return dts, duration, size, cts, sync, starts, at
 
-    def take(self, count: int) -> bytes:
-        if self.at + count > len(self._raw):
-            raise Mp4Error("sample index is damaged: cut off")
-        self.at += count
-        return self._raw[self.at - count : self.at]
 
-    def unpack(self, layout: struct.Struct) -> tuple[Any, ...]:
-        return layout.unpack(self.take(layout.size))
+def _columns_v1(cursor: Cursor, count: int, extents: int) -> tuple[NDArray[Any], ...]:
+    """Of the archives of before: each sample's time was told by the one before it."""
+    off, duration, size, cts = (
+        columns.unpack_v1(cursor, count, dtype) for dtype in ("<i8", "<u4", "<u4", "<i4")
+    )
+    sync = _flags(cursor, count)
+    starts = columns.unpack_v1(cursor, extents, "<u4").astype(np.int64)
+    at = columns.unpack_v1(cursor, extents, "<i8")
+    dts = np.cumsum(off + np.concatenate(([0], duration[:-1].astype(np.int64)))[:count])
+    return dts, duration, size, cts, sync, starts, at
 
-    def column(self, dtype: str, count: int) -> NDArray[np.generic]:
-        width = np.dtype(dtype).itemsize
-        raw = self.take(width * count)
-        # Numbers are small: planes of zeros, nearly always the upper ones, need not be woven in.
-        for narrow in (0, 1, 2, 4):
-            if narrow < width and raw.endswith(_ZEROS[: (width - narrow) * count]):
-                planes = np.frombuffer(raw, np.uint8, narrow * count).reshape(narrow, count)
-                woven = np.ascontiguousarray(planes.T)
-                return (woven.view(f"<u{narrow}") if narrow else np.zeros(count, np.uint8)).reshape(count)
-        planes = np.frombuffer(raw, np.uint8).reshape(width, count)
-        return np.ascontiguousarray(planes.T).view(dtype).reshape(count)
+
+def _flags(cursor: Cursor, count: int) -> Flags:
+    bits = np.frombuffer(cursor.take((count + 7) // 8), np.uint8)
+    return np.unpackbits(bits, count=count).view(np.bool_)

@@ -53,6 +53,29 @@ def test_what_is_kept_is_what_was_read(video: TrackIndex, audio: TrackIndex, siz
     assert index.digest == again.digest
 
 
+def test_an_index_of_the_first_format_is_read_as_it_was_written() -> None:
+    encoded = bytes.fromhex(
+        "5053495801789c636060628000c6ff40f09ba98c81317e025303909f01161606621620662a2e294e51c84f5328c9485528c84c"
+        "2e292d4afdc90ed4c4c080130b0808f0f30101d40686028596ff82ccccff1981720c20acf0818141e623038c3b01e698140638"
+        "600411890c0cbb1b185001134c1215b0801ccbc0c5832a7a0044b0423900f9b92bbc"
+    )
+    index = SegmentIndex.from_bytes(encoded)
+    assert (index.size_bytes, index.media_bytes) == (2**41, 2**41 - 5)
+    video, audio = index.tracks
+    assert (video.timescale, video.stsd, video.width) == (90_000, b"stsd of the picture", 640 << 16)
+    assert video.dts.tolist() == [-7, 3600, 7201, 10_800]
+    assert video.duration.tolist() == [3600, 3600, 3600, 3599]
+    assert video.size.tolist() == [70_000, 800, 900, 2**32 - 1]
+    assert video.cts.tolist() == [0, 7200, -3600, 0]
+    assert video.sync.tolist() == [True, False, False, True]
+    assert video.offset.tolist() == [100, 70_100, 2**40, 2**40 + 900]
+    assert (audio.dts.tolist(), audio.size.tolist(), audio.offset.tolist()) == ([0, 1024], [10, 12], [5, 15])
+    for track in index.tracks:
+        types = [getattr(track, name).dtype for name in COLUMNS]
+        assert types == [np.int64, np.uint32, np.uint32, np.int32, np.bool_, np.int64]
+    assert SegmentIndex.from_bytes(index.to_bytes()).digest == index.digest
+
+
 def test_a_minute_takes_little() -> None:
     assert len(minute_index().to_bytes()) < 9_000
 

@@ -1,0 +1,74 @@
+"""Columns of a sample index as bytes that compress well and are read fast.
+
+A column is its least value and, of what each value exceeds that by, as many planes of bytes as the greatest
+needs: all lowest bytes, then all second ones, and so on. Most columns are one value, and need none.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archive.mp4.boxes import Mp4Error
+
+_HEAD = struct.Struct("<qB")  # least value, planes
+
+
+class Cursor:
+    """Reads from the front of `raw`; raises Mp4Error where it ends too early."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self.at = 0
+
+    def take(self, count: int) -> bytes:
+        if self.at + count > len(self._raw):
+            raise Mp4Error("sample index is damaged: cut off")
+        self.at += count
+        return self._raw[self.at - count : self.at]
+
+    def unpack(self, layout: struct.Struct) -> tuple[Any, ...]:
+        return layout.unpack(self.take(layout.size))
+
+
+def pack(column: NDArray[np.integer[Any]]) -> bytes:
+    """The inverse of `unpack`."""
+    if not len(column):
+        return _HEAD.pack(0, 0)
+    least = int(column.min())
+    # Modulo 2^64, in which no difference is too large.
+    excess = column.astype("<u8") - np.array(least, "<i8").astype("<u8")
+    planes = (int(excess.max()).bit_length() + 7) // 8
+    body: bytes = excess.view(np.uint8).reshape(-1, 8)[:, :planes].T.tobytes()
+    return _HEAD.pack(least, planes) + body
+
+
+def unpack(cursor: Cursor, count: int, dtype: str) -> NDArray[Any]:
+    """`count` values of `dtype`, modulo its range. Raises Mp4Error where there are fewer."""
+    least, planes = cursor.unpack(_HEAD)
+    start = np.array(least, "<i8").astype(dtype)
+    if not planes:
+        return np.full(count, start)
+    if planes > 8:
+        raise Mp4Error("sample index is damaged: impossible column")
+    excess = _woven(cursor.take(planes * count), planes, count, 4 if planes <= 4 else 8)
+    values = excess.astype(dtype, copy=False)
+    values += start
+    return values
+
+
+def _woven(raw: bytes, planes: int, count: int, width: int) -> NDArray[Any]:
+    woven = np.zeros((count, width), np.uint8)
+    woven[:, :planes] = np.frombuffer(raw, np.uint8).reshape(planes, count).T
+    return woven.view(f"<u{width}").reshape(count)
+
+
+def unpack_v1(cursor: Cursor, count: int, dtype: str) -> NDArray[Any]:
+    """Of an index of format 1, which bears every plane, zeros or not."""
+    width = np.dtype(dtype).itemsize
+    raw = cursor.take(width * count)
+    planes = np.frombuffer(raw, np.uint8).reshape(width, count)
+    return np.ascontiguousarray(planes.T).view(dtype).reshape(count)
