@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -39,8 +40,9 @@ class Gap:
 def runs_of(placed: Sequence[Placed], axis: Timeline, tracks: Sequence[Samples]) -> tuple[Run, ...]:
     """In order of time; footage of one run that is interrupted for a second or more is told apart."""
     found: list[Run] = []
+    bounds_of = [_bounds(samples, len(placed)) for samples in tracks]
     for number, each in enumerate(placed):
-        bounds = [bound for samples in tracks if (bound := _bounds(samples, number)) is not None]
+        bounds = [bounds[number] for bounds in bounds_of if number in bounds]
         if not bounds:
             continue
         start, end = min(low for low, _ in bounds), max(high for _, high in bounds)
@@ -56,20 +58,22 @@ def runs_of(placed: Sequence[Placed], axis: Timeline, tracks: Sequence[Samples])
 
 def picture_gaps(placed: Sequence[Placed], pictures: Samples, clip: tuple[int, int]) -> list[Gap]:
     """Freezes of more than a second inside `clip` (start_us, end_us)."""
-    shown = np.sort(pictures.start)
-    steps = np.diff(shown)
-    usual = int(np.median(steps)) if len(steps) else 0
-    scale = placed[0].scale
     order = np.argsort(pictures.start, kind="stable")
+    shown = pictures.start[order]
+    steps = np.diff(shown)
+    scale = placed[0].scale
 
     def wall_us(position: int, line: int) -> int:
         return placed[int(pictures.piece[order[position]])].wall_us(line)
 
     pause = int(_PICTURE_GAP_S * scale)
-    gaps = [
-        Gap("video", wall_us(i, int(shown[i]) + usual), wall_us(i + 1, int(shown[i + 1])))
-        for i in np.flatnonzero(steps - usual > pause).tolist()
-    ]
+    gaps = []
+    if len(steps) and int(steps.max()) > pause:
+        usual = int(np.median(steps))
+        gaps = [
+            Gap("video", wall_us(i, int(shown[i]) + usual), wall_us(i + 1, int(shown[i + 1])))
+            for i in np.flatnonzero(steps - usual > pause).tolist()
+        ]
     first_us = wall_us(0, int(shown[0]))
     last_us = wall_us(-1, int(pictures.end[order[-1]]))
     if first_us - clip[0] > _PICTURE_GAP_S * US_PER_SECOND:
@@ -91,8 +95,11 @@ def sound_gaps(placed: Sequence[Placed], sound: Samples, axis: Timeline, form: S
     return gaps
 
 
-def _bounds(samples: Samples, piece: int) -> tuple[int, int] | None:
-    low, high = np.searchsorted(samples.piece, [piece, piece + 1])
-    if low == high:
-        return None
-    return int(samples.start[low:high].min()), int(samples.end[low:high].max())
+def _bounds(samples: Samples, pieces: int) -> dict[int, tuple[int, int]]:
+    """By number of the piece, the first and the last line position of its samples; without those of none."""
+    edges = np.searchsorted(samples.piece, np.arange(pieces + 1)).tolist()
+    return {
+        number: (int(samples.start[low:high].min()), int(samples.end[low:high].max()))
+        for number, (low, high) in enumerate(pairwise(edges))
+        if low < high
+    }

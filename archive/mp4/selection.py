@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,34 +148,44 @@ def choose_pictures(placed: Sequence[Placed], interval: Interval) -> Samples | N
     that are not here), again wherever a run or the stream is broken. Ends before the first picture,
     in decoding order, that does not end inside: so no kept picture misses what it refers to.
     """
-    chosen: list[Samples] = []
+    chosen: list[_Part] = []
     flowing: tuple[str, int] | None = None  # run and line position at which decoding would go on
     for number, each in enumerate(placed):
         track = each.piece.index.video
         if track is None:
             continue
         start = each.on_line(track)
-        decoding = start - track.cts.astype(np.int64) * (each.scale // track.timescale)
         end = _shown_until(start, track, each.scale)
-        inside = start >= each.first_not_before(interval.start_us)
-        if (
-            flowing is None
-            or flowing[0] != each.piece.run
-            or not (abs(int(decoding[0]) - flowing[1]) <= _TOUCH_S * each.scale)
-        ):
+        rate = each.scale // track.timescale
+        first_decoding, last_decoding = (int(start[i]) - int(track.cts[i]) * rate for i in (0, -1))
+        flows_on = (
+            flowing is not None
+            and flowing[0] == each.piece.run
+            and abs(first_decoding - flowing[1]) <= _TOUCH_S * each.scale
+        )
+        flowing_on = (each.piece.run, last_decoding + int(track.duration[-1]) * rate)
+        first, last = (
+            each.first_not_before(interval.start_us),
+            each.last_not_after(min(interval.end_us, each.cut_us)),
+        )
+        if flows_on and int(start.min()) >= first and int(end.max()) <= last:
+            # Nearly every segment of a clip lies in it whole.
+            chosen.append(_Part(track, number, start, end))
+            flowing = flowing_on
+            continue
+        inside = start >= first
+        if not flows_on:
             keys = np.flatnonzero(track.sync & inside)
             if not len(keys):
                 flowing = None
                 continue
             inside[: keys[0]] = False
             inside &= start >= start[keys[0]]
-        too_late = np.flatnonzero(inside & (end > each.last_not_after(min(interval.end_us, each.cut_us))))
-        whole = not len(too_late)
-        if not whole:
+        too_late = np.flatnonzero(inside & (end > last))
+        if len(too_late):
             inside[too_late[0] :] = False
-        step = int(track.duration[-1]) * (each.scale // track.timescale)
-        flowing = (each.piece.run, int(decoding[-1]) + step) if whole else None
-        chosen.append(_pick(track, inside, start, end, number))
+        flowing = None if len(too_late) else flowing_on
+        chosen.append(_Part(track, number, start, end, inside))
     return _join(chosen)
 
 
@@ -189,7 +200,7 @@ def choose_sound(
     At a change of runs a packet that reaches over the first picture of the next run is kept, unless that
     run's own sound begins inside it: no sound is heard twice, and none is lost that the files hold.
     """
-    chosen = []
+    chosen: list[_Part] = []
     for number, each in enumerate(placed):
         track = each.piece.index.audio
         if track is None:
@@ -197,9 +208,21 @@ def choose_sound(
         start = each.on_line(track)
         length = frame_ticks * (each.scale // track.timescale)
         end = start + length
-        inside = start >= each.first_not_before(max(begin_us, interval.start_us))
+        support = length if exact else 0
+        first = each.first_not_before(max(begin_us, interval.start_us))
+        last = each.last_not_after(min(interval.end_us, each.cut_us))
+        earliest, latest = int(start.min()), int(end.max())
+        if (
+            earliest >= first
+            and latest <= last
+            and earliest - support >= each.first_not_before(interval.start_us)
+            and latest + support <= each.last_not_after(interval.end_us)
+        ):
+            chosen.append(_Part(track, number, start, end))
+            continue
+        inside = start >= first
         inside &= end <= each.last_not_after(interval.end_us)
-        reaching = inside & (end > each.last_not_after(min(interval.end_us, each.cut_us)))
+        reaching = inside & (end > last)
         if reaching.any():
             inside &= ~reaching
             if end[np.argmax(reaching)] <= _next_sound(placed, number) + int(WANDER_S * each.scale):
@@ -207,7 +230,7 @@ def choose_sound(
         if exact:
             inside &= start - length >= each.first_not_before(interval.start_us)
             inside &= end + length <= each.last_not_after(interval.end_us)
-        chosen.append(_pick(track, inside, start, end, number))
+        chosen.append(_Part(track, number, start, end, inside))
     return _join(chosen)
 
 
@@ -250,31 +273,44 @@ def _has_pictures(placed: Sequence[Placed], from_us: int, to_us: int) -> bool:
 
 def _shown_until(start: Ints, track: TrackIndex, scale: int) -> Ints:
     """A picture is shown until the next one in presentation order; the last for its own duration."""
-    order = np.argsort(start, kind="stable")
     end = np.empty_like(start)
+    if in_order(start):
+        end[:-1] = start[1:]
+        end[-1] = start[-1] + int(track.duration[-1]) * (scale // track.timescale)
+        return end
+    order = np.argsort(start, kind="stable")
     end[order[:-1]] = start[order[1:]]
     end[order[-1]] = start[order[-1]] + int(track.duration[order[-1]]) * (scale // track.timescale)
     return end
 
 
-def _pick(track: TrackIndex, inside: NDArray[np.bool_], start: Ints, end: Ints, number: int) -> Samples:
-    # Nearly every segment of a clip lies in it whole.
-    which: slice | NDArray[np.intp] = slice(None) if inside.all() else np.flatnonzero(inside)
-    size = track.size[which]
-    return Samples(
-        start[which],
-        end[which],
-        size.astype(np.int64),
-        track.sync[which],
-        np.full(len(size), number, np.int64),
-        track.offset[which],
-    )
+def in_order(times: Ints) -> bool:
+    return bool((times[1:] >= times[:-1]).all())
 
 
-def _join(parts: Sequence[Samples]) -> Samples | None:
-    parts = [part for part in parts if len(part)]
-    if not parts:
+class _Part(NamedTuple):
+    """What is chosen of the piece `number`: all, or what is `inside`."""
+
+    track: TrackIndex
+    number: int
+    start: Ints
+    end: Ints
+    inside: NDArray[np.bool_] | None = None
+
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """As `Samples` has them, but for `piece`; sizes are as narrow as they are kept."""
+        found = self.start, self.end, self.track.size, self.track.sync, self.track.offset
+        if self.inside is None:
+            return found
+        which = np.flatnonzero(self.inside)
+        return tuple(column[which] for column in found)
+
+
+def _join(parts: Sequence[_Part]) -> Samples | None:
+    columns = [part.columns() for part in parts]
+    counts = [len(each[0]) for each in columns]
+    if not sum(counts):
         return None
-    return Samples(
-        *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Samples))
-    )
+    start, end, size, sync, offset = (np.concatenate(column) for column in zip(*columns, strict=True))
+    piece = np.repeat(np.array([part.number for part in parts], np.int64), counts)
+    return Samples(start, end, size.astype(np.int64), sync, piece, offset)

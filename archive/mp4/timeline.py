@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from archive.mp4.index import Ints
-from archive.mp4.selection import WANDER_S, Samples
+from archive.mp4.selection import WANDER_S, Samples, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Timeline:
 
     def shown_at(self, line: Ints) -> Ints:
         """Line positions → line ticks since the clip's beginning."""
+        if len(self.shift) == 1:
+            return line + self.shift[0]
         which = np.searchsorted(np.asarray(self.shift_from, np.int64), line, "right") - 1
         return line + np.asarray(self.shift, np.int64)[np.maximum(which, 0)]
 
@@ -102,9 +104,7 @@ class _SoundWriter:
 
     def write(self, zero: int) -> Timeline:
         start, axis = self._start, self._timeline
-        off_grid = (start - np.arange(len(start)) * self.length) // max(int(WANDER_S * self._scale), 1)
-        breaks = np.flatnonzero(np.diff(off_grid)) + 1
-        bounds = [0, *breaks.tolist(), len(start)]
+        bounds = [0, *self._breaks().tolist(), len(start)]
         # End of the sound before, on the line: where the next packet belongs.
         due = zero
         for low, high in pairwise(bounds):
@@ -126,6 +126,14 @@ class _SoundWriter:
         axis.sound_ticks = np.concatenate(self._ticks)
         axis.end_ticks = self._cursor
         return axis
+
+    def _breaks(self) -> Ints:
+        """Numbers of the packets that do not follow the one before them."""
+        off = self._start - np.arange(len(self._start)) * self.length
+        grain = max(int(WANDER_S * self._scale), 1)
+        if int(off.min()) // grain == int(off.max()) // grain:
+            return np.empty(0, np.int64)
+        return np.flatnonzero(np.diff(off // grain)) + 1
 
     def _bridge(self, number: int, jump: int, zero: int) -> None:
         """Before packet `number`, which begins `jump` line ticks later than the one before it ended."""
@@ -187,7 +195,10 @@ class PictureTimes:
 
 def time_pictures(axis: Timeline, pictures: Samples, timescale: int) -> PictureTimes:
     rate = axis.scale // timescale
-    order = np.argsort(pictures.start, kind="stable")
+    # Without B-frames that is the order that they are in.
+    order: Ints | slice = slice(None)
+    if not in_order(pictures.start):
+        order = np.argsort(pictures.start, kind="stable")
     shown = (axis.shown_at(pictures.start[order]) + rate // 2) // rate
     shown[0] = 0
     # Where a shift or an overlap of runs would turn pictures around, they follow one tick apart.
@@ -195,5 +206,5 @@ def time_pictures(axis: Timeline, pictures: Samples, timescale: int) -> PictureT
     decode = np.maximum.accumulate(shown - steps) + steps
     present = np.empty_like(decode)
     present[order] = decode
-    over = int(axis.shown_at(pictures.end[order[-1:]])[0]) // rate
+    over = int(axis.shown_at(pictures.end[order][-1:])[0]) // rate
     return PictureTimes(decode, present, max(over, int(decode[-1]) + 1))
