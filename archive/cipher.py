@@ -49,7 +49,7 @@ _PREFIX_BYTES = 7
 _INDEX_FORMAT = b"PSIE\x01"
 INDEX_HEADER_BYTES = len(_INDEX_FORMAT) + SALT_BYTES
 
-Pread = Callable[[int, int], bytes]
+Pread = Callable[[int, int], bytes | bytearray]
 
 
 class CipherError(ProtokolError):
@@ -116,12 +116,25 @@ class ObjectCipher:
         """`into` takes the data and TAG_BYTES more, no less and no more."""
         self._gcm.encrypt_into(_NONCE.pack(self._prefix, number, last), data, self._header, into)
 
-    def unseal(self, number: int, sealed: bytes | memoryview, *, last: bool) -> bytes:
+    def unseal(self, number: int, sealed: bytes | bytearray | memoryview, *, last: bool) -> bytes:
         """Raises CipherError."""
         try:
             return self._gcm.decrypt(_NONCE.pack(self._prefix, number, last), sealed, self._header)
         except InvalidTag as error:
-            raise CipherError(f"was altered: chunk {number} is not what was sealed") from error
+            raise _altered(number) from error
+
+    def unseal_into(self, number: int, sealed: memoryview, *, last: bool, into: memoryview) -> None:
+        """`into` takes what was sealed, no less and no more. Raises CipherError."""
+        if len(sealed) < TAG_BYTES:
+            raise _altered(number)
+        try:
+            self._gcm.decrypt_into(_NONCE.pack(self._prefix, number, last), sealed, self._header, into)
+        except InvalidTag as error:
+            raise _altered(number) from error
+
+
+def _altered(number: int) -> CipherError:
+    return CipherError(f"was altered: chunk {number} is not what was sealed")
 
 
 class ChunkSealer:
@@ -176,6 +189,9 @@ class ChunkReader:
 
     # Reads run forward and seldom look back further than a chunk.
     _KEPT = 2
+    # Opened into one buffer again and again, for new memory costs more than the cipher; one for longer reads
+    # is not kept.
+    _KEPT_BUFFER_BYTES = 2**20
 
     def __init__(self, cipher: ObjectCipher, pread: Pread, chunks: int | None) -> None:
         """`pread` reads the sealed object, header included. `chunks`: how many there are, the last one
@@ -183,44 +199,67 @@ class ChunkReader:
         """
         self._cipher, self._pread, self._chunks = cipher, pread, chunks
         self._opened: OrderedDict[int, bytes] = OrderedDict()
+        self._buffer = bytearray()
 
-    def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`, all of them inside the payload; none for a length below 1.
+    def read(self, offset: int, length: int, pread: Pread | None = None) -> bytes:
+        """`length` bytes from `offset`, all of them inside the payload; none for a length below 1. `pread`:
+        instead of the usual one, this once.
 
         Raises CipherError, and what `pread` does.
         """
         if length <= 0:
             return b""
+        pread = pread or self._pread
         first, last = offset // CHUNK_BYTES, (offset + length - 1) // CHUNK_BYTES
-        if first == last:
-            start = offset - first * CHUNK_BYTES
-            return self.chunk(first)[start : start + length]
-        joined = b"".join(self._run(first, last))
         start = offset - first * CHUNK_BYTES
-        return joined[start : start + length]
+        if first == last:
+            return self.chunk(first, pread)[start : start + length]
+        return self._run(first, last, pread, start, start + length)
 
-    def chunk(self, number: int) -> bytes:
+    def chunk(self, number: int, pread: Pread | None = None) -> bytes:
         """One chunk whole. Raises CipherError."""
         known = self._opened.get(number)
         if known is not None:
             self._opened.move_to_end(number)
             return known
-        return self._open(number, self._pread(_place(number), SEALED_CHUNK_BYTES))
+        sealed = (pread or self._pread)(_place(number), SEALED_CHUNK_BYTES)
+        return self._keep(number, self._cipher.unseal(number, sealed, last=self._is_last(number)))
 
-    def _run(self, first: int, last: int) -> Iterator[bytes]:
-        """Neighbouring chunks by one read of the store, less those that are open already."""
-        while first <= last and first in self._opened:
-            yield self._opened[first]
-            first += 1
-        if first > last:
-            return
-        sealed = memoryview(self._pread(_place(first), (last - first + 1) * SEALED_CHUNK_BYTES))
-        for number in range(first, last + 1):
-            start = (number - first) * SEALED_CHUNK_BYTES
-            yield self._open(number, sealed[start : start + SEALED_CHUNK_BYTES])
+    def _run(self, first: int, last: int, pread: Pread, start: int, end: int) -> bytes:
+        """Bytes `[start, end)` of neighbouring chunks, by one read of the store less those open already."""
+        opened = self._room((last - first + 1) * CHUNK_BYTES)
+        number = first
+        while number <= last and number in self._opened:
+            known = self._opened[number]
+            at = (number - first) * CHUNK_BYTES
+            opened[at : at + len(known)] = known
+            number += 1
+        if number <= last:
+            sealed = memoryview(pread(_place(number), (last - number + 1) * SEALED_CHUNK_BYTES))
+            at = (number - first) * CHUNK_BYTES
+            while sealed:
+                each, sealed = sealed[:SEALED_CHUNK_BYTES], sealed[SEALED_CHUNK_BYTES:]
+                into = opened[at : at + len(each) - TAG_BYTES]
+                self._cipher.unseal_into(number, each, last=self._is_last(number), into=into)
+                at, number = at + CHUNK_BYTES, number + 1
+            if number != last + 1:
+                raise CipherError(f"was cut off: chunk {number} is not there")
+            if end % CHUNK_BYTES:
+                # The next read begins in it.
+                self._keep(last, bytes(into))
+        return bytes(opened[start:end])
 
-    def _open(self, number: int, sealed: bytes | memoryview) -> bytes:
-        plain = self._cipher.unseal(number, sealed, last=self._chunks == number + 1)
+    def _room(self, size_bytes: int) -> memoryview:
+        if size_bytes > self._KEPT_BUFFER_BYTES:
+            return memoryview(bytearray(size_bytes))
+        if size_bytes > len(self._buffer):
+            self._buffer = bytearray(size_bytes)
+        return memoryview(self._buffer)
+
+    def _is_last(self, number: int) -> bool:
+        return self._chunks == number + 1
+
+    def _keep(self, number: int, plain: bytes) -> bytes:
         self._opened[number] = plain
         if len(self._opened) > self._KEPT:
             self._opened.popitem(last=False)

@@ -13,10 +13,19 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from archive.store import ObjectMissingError, StoreAwayError, StoreError, StoreFullError, checked_name
+from archive.store import (
+    NotAtHandError,
+    ObjectMissingError,
+    StoreAwayError,
+    StoreError,
+    StoreFullError,
+    checked_name,
+)
 from recorder.durable import make_directory, sync_directory, write_all
 
 _TEMPORARY = ".incoming-"
+# Linux alone has it (preadv2).
+_NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 # No body may take so long: an agent that dribbles is cut off (retrieval_api.admission), and each write moves
 # the time on.
 _ABANDONED_AFTER_S = 24 * 3600
@@ -168,11 +177,26 @@ class _LocalReader:
             raise StoreAwayError(f"cannot read {name}: {error.strerror}") from error
         self.size_bytes = os.fstat(self._fd).st_size
 
-    def pread(self, offset: int, length: int) -> bytes:
+    def pread(self, offset: int, length: int, *, wait: bool = True) -> bytes | bytearray:
+        if not wait:
+            return self._from_memory(offset, length)
         try:
             return os.pread(self._fd, length, offset)
         except OSError as error:
             raise StoreAwayError(f"cannot read {self._name}: {error.strerror}") from error
+
+    def _from_memory(self, offset: int, length: int) -> bytearray:
+        """What of it the page cache holds, if all."""
+        length = max(0, min(length, self.size_bytes - offset))
+        data = bytearray(length)
+        try:
+            known = os.preadv(self._fd, [data], offset, _NO_WAIT) if _NO_WAIT is not None else -1
+        except OSError:
+            # Not there, or a file system that cannot tell. Whatever else fails will fail again.
+            known = -1
+        if known < length:
+            raise NotAtHandError(self._name)
+        return data
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -30,7 +30,7 @@ from obstore.store import S3Store as Client
 from archive.s3_location import S3Location
 from archive.s3_rest import S3Rest
 from archive.s3_retries import READING, WRITING, ChecksumError, Patience, retrying
-from archive.store import StoreAwayError, StoreError, StoreFullError, checked_name
+from archive.store import NotAtHandError, StoreAwayError, StoreError, StoreFullError, checked_name
 from recorder.durable import make_directory, write_all
 
 # A minute at 8 Mbit/s is 60 MB: one request, which is whole or nothing. Parts are for what is larger: Swift
@@ -262,10 +262,12 @@ class _S3Reader:
         self.size_bytes: int = meta["size"]
         self._e_tag = meta["e_tag"]
 
-    def pread(self, offset: int, length: int) -> bytes:
+    def pread(self, offset: int, length: int, *, wait: bool = True) -> bytes:
         end = min(offset + length, self.size_bytes)
         if end <= offset:
             return b""
+        if not wait:
+            raise NotAtHandError(self._name)
 
         def attempt() -> bytes:
             options: Any = {"range": (offset, end), "if_match": self._e_tag}

@@ -37,6 +37,10 @@ class StoreFullError(StoreError):
     """No room is left; nothing was stored."""
 
 
+class NotAtHandError(Exception):
+    """To read it now would mean to wait, for a disk or a network; asked again with `wait`, it comes."""
+
+
 class ObjectWriter(Protocol):
     """One object on its way in: nothing bears its name before `commit` has returned.
 
@@ -59,8 +63,11 @@ class ObjectWriter(Protocol):
 class ObjectReader(Protocol):
     size_bytes: int
 
-    def pread(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset`, fewer only at the end of the object. Raises StoreError."""
+    def pread(self, offset: int, length: int, *, wait: bool = True) -> bytes | bytearray:
+        """Exactly `length` bytes from `offset`, fewer only at the end of the object.
+
+        Raises StoreError; unless it may `wait`, NotAtHandError too: an event loop may ask so.
+        """
 
     def close(self) -> None: ...
 

@@ -3,59 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from archive.mp4.virtual import Literal, Stored
-from archive.store import ObjectReader, Store, StoreError
+from archive.store import NotAtHandError, ObjectReader, Store, StoreError
 
-# A multiple of the cipher's chunks. Handing a piece from thread to thread costs as much as opening 256 KiB;
-# larger ones than this only fill memory.
+# A multiple of the cipher's chunks. Larger ones only fill memory.
 PIECE_BYTES = 512 * 1024
+# Whoever begins to watch waits for the first bytes: one chunk.
+FIRST_BYTES = 64 * 1024
+# Where nobody waits: fewer pieces to hand from thread to thread.
+_WHOLE_BYTES = 1024 * 1024
 
 
-def read_slices(
-    store: Store, slices: Iterable[Literal | Stored], piece_bytes: int = PIECE_BYTES
-) -> Iterator[bytes]:
-    """The slices' bytes in order, in pieces of `piece_bytes` at most, but for the head; one object is open
-    at a time.
+class SliceReader:
+    """The slices' bytes in order, in pieces of `piece_bytes` at most, but for a head, which is one piece. One
+    object is open at a time, and one thread reads at a time.
 
-    Raises StoreError when an object is gone or short: what was promised by Content-Length is then
-    cut off, never padded.
+    `piece_bytes` is a power of two, best a multiple of the cipher's chunk, and may change between reads.
     """
-    reader: ObjectReader | None = None
-    open_name = ""
-    batch: list[bytes] = []
-    size = 0
-    try:
-        for each in slices:
-            if isinstance(each, Stored) and each.name != open_name:
-                if reader is not None:
-                    reader.close()
-                reader, open_name = store.open(each.name), each.name
-            for data in _pieces(each, reader, piece_bytes):
-                if batch and size + len(data) > piece_bytes:
-                    yield b"".join(batch)
-                    batch, size = [], 0
-                batch.append(data)
-                size += len(data)
-        if batch:
-            yield b"".join(batch)
-    finally:
-        if reader is not None:
-            reader.close()
 
+    def __init__(
+        self, store: Store, slices: Iterable[Literal | Stored], piece_bytes: int = PIECE_BYTES
+    ) -> None:
+        self._store, self._slices = store, iter(slices)
+        self.piece_bytes = piece_bytes
+        self._slice: Literal | Stored | None = next(self._slices, None)
+        # Of the present slice, what was read.
+        self._done = 0
+        self._object: ObjectReader | None = None
+        self._object_name = ""
+        # What is read and not given yet.
+        self._batch: list[bytes | bytearray] = []
+        self._batch_bytes = 0
+        self.has_read_stored = False
 
-def _pieces(each: Literal | Stored, reader: ObjectReader | None, piece_bytes: int) -> Iterator[bytes]:
-    if isinstance(each, Literal):
-        yield each.data
-        return
-    if reader is None:
-        raise StoreError(f"{each.name} is not open")
-    offset, end = each.offset, each.offset + each.length
-    while offset < end:
-        # Up to a multiple of it: what begins with a chunk of the cipher needs no copy to be cut from it.
-        length = min(piece_bytes - offset % piece_bytes, end - offset)
-        data = reader.pread(offset, length)
-        offset += length
+    def read(self, *, wait: bool = True) -> bytes | bytearray:
+        """The next piece; none at the end.
+
+        Raises StoreError when an object is gone or short: what was promised by Content-Length is then cut
+        off, never padded. Unless it may `wait`, raises NotAtHandError for what must be opened, or comes from
+        a disk or a network; nothing is lost by it.
+        """
+        most = self.piece_bytes
+        while self._slice is not None:
+            length = self._next_length(self._slice, most)
+            if self._batch and self._batch_bytes + length > most:
+                break
+            self._batch.append(self._read_slice(self._slice, length, wait=wait))
+            self._batch_bytes += length
+            self._done += length
+            if self._done == self._slice.length:
+                self._slice, self._done = next(self._slices, None), 0
+        piece = self._batch[0] if len(self._batch) == 1 else b"".join(self._batch)
+        self._batch, self._batch_bytes = [], 0
+        return piece
+
+    def close(self) -> None:
+        if self._object is not None:
+            self._object.close()
+            self._object = None
+
+    def _next_length(self, each: Literal | Stored, most: int) -> int:
+        if isinstance(each, Literal):
+            return each.length
+        # Up to a multiple of it: what ends with a chunk of the cipher is opened once.
+        at = each.offset + self._done
+        return min(most - at % most, each.length - self._done)
+
+    def _read_slice(self, each: Literal | Stored, length: int, *, wait: bool) -> bytes | bytearray:
+        if isinstance(each, Literal):
+            return each.data
+        if self._object is None or self._object_name != each.name:
+            if not wait:
+                raise NotAtHandError(each.name)
+            self.close()
+            self._object, self._object_name = self._store.open(each.name), each.name
+        data = self._object.pread(each.offset + self._done, length, wait=wait)
         if len(data) != length:
             raise StoreError(f"{each.name} is shorter than its index says")
-        yield data
+        self.has_read_stored = True
+        return data
+
+
+def read_slices(store: Store, slices: Iterable[Literal | Stored]) -> Iterator[bytes | bytearray]:
+    """All pieces of a SliceReader, of _WHOLE_BYTES; raises what it does. While the caller has one, another
+    thread reads the next.
+    """
+    reader = SliceReader(store, slices, _WHOLE_BYTES)
+    try:
+        with ThreadPoolExecutor(1) as other:
+            piece = reader.read()
+            while piece:
+                following = other.submit(reader.read)
+                yield piece
+                piece = following.result()
+    finally:
+        reader.close()

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import Protocol
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
+from anyio.abc import TaskGroup
 from anyio.lowlevel import RunVar
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from archive.mp4.sliced import SlicedFile
-from archive.store import Store
-from archive.streaming import read_slices
+from archive.store import NotAtHandError, Store
+from archive.streaming import FIRST_BYTES, PIECE_BYTES, SliceReader
 from retrieval_api import ranges
 from retrieval_api.problems import Problem
 
 MEDIA_TYPE = "video/mp4"
-# Of each answer; more only fills memory, since a reader is slower than a disk, or as fast for long.
-_PIECES_AHEAD = 1
 _READERS = 8
+# A gigabit takes the longest piece in half of it.
+_AT_ONCE_S = 0.008
 
 
 class Journal(Protocol):
@@ -57,32 +56,33 @@ def answer(
     headers["Content-Length"] = str(chosen.end - chosen.start)
     if request.method == "HEAD":
         return Response(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
-    pieces = read_slices(store, file.slices(chosen.start, chosen.end))
-    return _SlicedResponse(pieces, chosen, headers, journal)
+    reader = SliceReader(store, file.slices(chosen.start, chosen.end), FIRST_BYTES)
+    return _SlicedResponse(reader, chosen, headers, journal)
 
 
 class _SlicedResponse(Response):
-    """Streams `[start, end)` of a file: while one piece is sent, the next is read and opened by another
-    thread. What was sent is recorded also when the reader goes away.
+    """Streams `[start, end)` of a file. What the page cache holds is read by the event loop, because to hand
+    it from thread to thread costs more than to read and open it; what is not at hand is read by another
+    thread while the piece before it is sent. What was sent is recorded also when the reader goes away.
     """
 
     def __init__(
         self,
-        pieces: Iterator[bytes],
+        reader: SliceReader,
         chosen: ranges.Selection,
         headers: dict[str, str],
         journal: Journal,
     ) -> None:
         super().__init__(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
-        self._pieces = pieces
-        self._begun: list[bytes] = []
+        self._reader = reader
+        self._fetched: bytes | bytearray = b""
         self._journal, self._is_open = journal, False
         self._told = self._sent = chosen.start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
         try:
-            await self._begin()
+            begun = await anyio.to_thread.run_sync(self._begin, limiter=_readers())
             async with anyio.create_task_group() as group:
 
                 async def leave_with_the_reader() -> None:
@@ -90,44 +90,64 @@ class _SlicedResponse(Response):
                         pass
                     group.cancel_scope.cancel()
 
-                ahead, pieces = anyio.create_memory_object_stream[bytes](_PIECES_AHEAD)
                 group.start_soon(leave_with_the_reader)
-                group.start_soon(self._read, ahead)
-                await self._send(pieces, send)
+                await self._send(begun, send, group)
                 group.cancel_scope.cancel()
         finally:
             # The reading thread has ended by now.
             with anyio.CancelScope(shield=True):
                 await run_in_threadpool(self._finish)
 
-    async def _begin(self) -> None:
+    def _begin(self) -> list[bytes | bytearray]:
         """Once the answer has begun, a store that is away could only cut it off: the head and the first bytes
         that are stored are here before, and the journal open. Raises StoreError, answered as ever.
         """
-        self._begun = await anyio.to_thread.run_sync(_first, self._pieces, limiter=_readers())
-        await run_in_threadpool(self._journal.open)
+        begun = [self._reader.read()]
+        if not self._reader.has_read_stored:
+            begun.append(self._reader.read())
+        self._journal.open()
         self._is_open = True
+        return begun
 
-    async def _read(self, ahead: MemoryObjectSendStream[bytes]) -> None:
-        async with ahead:
-            for data in self._begun:
-                await ahead.send(data)
-            self._begun.clear()
-            while (
-                more := await anyio.to_thread.run_sync(_next, self._pieces, limiter=_readers())
-            ) is not None:
-                await ahead.send(more)
-
-    async def _send(self, pieces: MemoryObjectReceiveStream[bytes], send: Send) -> None:
+    async def _send(self, begun: list[bytes | bytearray], send: Send, group: TaskGroup) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async with pieces:
-            async for data in pieces:
-                # Before it is sent: of a piece that a reader got half of, too much is told and not nothing.
-                self._sent += len(data)
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-                if self._journal.is_due():
-                    await run_in_threadpool(self._tell)
+        for data in begun[:-1]:
+            await self._send_piece(data, send)
+        piece = begun[-1]
+        begun.clear()
+        while piece:
+            try:
+                following = self._reader.read(wait=False)
+            except NotAtHandError:
+                fetched = anyio.Event()
+                group.start_soon(self._fetch, fetched)
+                keeps_up = await self._send_piece(piece, send)
+                await fetched.wait()
+                following = self._fetched
+            else:
+                keeps_up = await self._send_piece(piece, send)
+            # Large pieces cost less; of those that wait for a slow reader, small ones fill less memory.
+            self._reader.piece_bytes = (
+                min(2 * self._reader.piece_bytes, PIECE_BYTES) if keeps_up else FIRST_BYTES
+            )
+            piece = following
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _fetch(self, fetched: anyio.Event) -> None:
+        self._fetched = await anyio.to_thread.run_sync(self._reader.read, limiter=_readers())
+        fetched.set()
+
+    async def _send_piece(self, piece: bytes | bytearray, send: Send) -> bool:
+        """Whether the reader took it at once, or nearly."""
+        began_s = anyio.current_time()
+        # Before it is sent: of a piece that a reader got half of, too much is told and not nothing.
+        self._sent += len(piece)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if self._journal.is_due():
+            await run_in_threadpool(self._tell)
+        # To a reader that takes all at once nothing is waited for: others are to have their turn.
+        await anyio.lowlevel.checkpoint()
+        return anyio.current_time() - began_s < _AT_ONCE_S
 
     def _tell(self) -> None:
         self._journal.tell(self._told, self._sent)
@@ -136,17 +156,7 @@ class _SlicedResponse(Response):
     def _finish(self) -> None:
         if self._is_open:
             self._tell()
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
-
-
-def _first(pieces: Iterator[bytes]) -> list[bytes]:
-    return list(itertools.islice(pieces, 2))
-
-
-def _next(pieces: Iterator[bytes]) -> bytes | None:
-    return next(pieces, None)
+        self._reader.close()
 
 
 def _readers() -> anyio.CapacityLimiter:

@@ -17,6 +17,10 @@ class Literal:
 
     data: bytes
 
+    @property
+    def length(self) -> int:
+        return len(self.data)
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:

@@ -14,7 +14,14 @@ from archive.keys import Keys
 from archive.local_store import LocalStore
 from archive.master_key import MasterKey
 from archive.sealed import SealedStore
-from archive.store import ObjectMissingError, StoreAwayError, StoreError, StoreFullError, open_raw_store
+from archive.store import (
+    NotAtHandError,
+    ObjectMissingError,
+    StoreAwayError,
+    StoreError,
+    StoreFullError,
+    open_raw_store,
+)
 from recorder.settings import Settings
 from tests.swift import open_store
 
@@ -63,6 +70,20 @@ def test_what_was_committed_is_read_back_by_payload_offsets(store):
     assert reader.pread(5, 100) == b"fg"
     reader.close()
     assert list(store.names()) == [NAME]
+
+
+def test_who_may_not_wait_gets_the_same_bytes_or_is_told_to(store):
+    content = bytes(range(256)) * 1000
+    put(store, NAME, content)
+    reader = store.open(NAME)
+    for offset, length in ((0, 10), (70_000, 150_000), (200_000, 10**6)):
+        try:
+            found = reader.pread(offset, length, wait=False)
+        except NotAtHandError:
+            found = None
+        assert found in (None, content[offset : offset + length])
+        assert reader.pread(offset, length) == content[offset : offset + length]
+    reader.close()
 
 
 def test_an_object_without_payload_is_one(store):
@@ -231,3 +252,22 @@ def test_a_full_disk_is_told_apart_and_leaves_nothing(tiny_disk):
 def test_an_unknown_kind_of_store_is_named(tmp_path):
     with pytest.raises(StoreError, match="gopher"):
         open_raw_store(Settings(data_dir=tmp_path, store_url="gopher://host/x"))
+
+
+def test_a_file_is_at_hand_as_long_as_it_is_in_memory(local):
+    put(local, NAME, b"x" * 300_000)
+    reader = local.open(NAME)
+    assert len(reader.pread(0, 300_000)) == 300_000
+    try:
+        at_hand = reader.pread(100_000, 200_000, wait=False)
+    except NotAtHandError:
+        pytest.skip("this file system cannot tell what is in memory")
+    assert at_hand == b"x" * 200_000
+    assert reader.pread(299_999, 5, wait=False) == b"x"
+    assert reader.pread(300_000, 5, wait=False) == b""
+    with (local.root / NAME).open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    with pytest.raises(NotAtHandError):
+        reader.pread(100_000, 200_000, wait=False)
+    assert reader.pread(100_000, 200_000) == b"x" * 200_000
+    reader.close()

@@ -78,6 +78,21 @@ def test_any_range_equals_the_plain_slice_however_it_was_written(size, cuts, dat
         assert reader.read(offset, length) == plain[offset : offset + length]
 
 
+def test_what_is_missing_when_it_is_read_is_refused_and_what_is_not_at_hand_is_read_later():
+    plain = payload(4 * CHUNK_BYTES)
+    _, reader = opened(sealed(plain))
+    for missing in (0, 1, SEALED_CHUNK_BYTES - 1, SEALED_CHUNK_BYTES, 2 * SEALED_CHUNK_BYTES + 7):
+        with pytest.raises(CipherError, match=r"altered|cut off"):
+            reader.read(10, 3 * CHUNK_BYTES, lambda offset, length, kept=missing: bytes(kept))
+
+    def away(offset, length):
+        raise BlockingIOError
+
+    with pytest.raises(BlockingIOError):
+        reader.read(10, 3 * CHUNK_BYTES, away)
+    assert reader.read(10, 3 * CHUNK_BYTES) == plain[10 : 3 * CHUNK_BYTES + 10]
+
+
 def test_an_object_is_sealed_as_it_was_in_every_release():
     # Of pieces that end inside a chunk, at its end, and are empty.
     raw = sealed(payload(3 * CHUNK_BYTES + 5), (7, CHUNK_BYTES, CHUNK_BYTES, 100_000))

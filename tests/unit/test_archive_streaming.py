@@ -1,0 +1,102 @@
+"""Slices as pieces: the same bytes however they are cut, and whoever may not wait loses nothing by it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archive.mp4.sliced import Literal, Stored
+from archive.store import NotAtHandError, StoreError
+from archive.streaming import FIRST_BYTES, PIECE_BYTES, SliceReader, read_slices
+
+_KIB = 1024
+CONTENT = bytes(range(251)) * 8000
+
+
+class _Object:
+    size_bytes = len(CONTENT)
+
+    def __init__(self, store):
+        self._store = store
+
+    def pread(self, offset, length, *, wait=True):
+        if not wait and next(self._store.at_hand, False) is False:
+            raise NotAtHandError
+        return CONTENT[offset : offset + length]
+
+    def close(self):
+        self._store.open_objects -= 1
+
+
+class _Store:
+    """Every object holds CONTENT; what is at hand is told by `at_hand`, one read after the other."""
+
+    def __init__(self, at_hand=()):
+        self.at_hand = iter(at_hand)
+        self.open_objects = 0
+
+    def open(self, name):
+        del name
+        self.open_objects += 1
+        return _Object(self)
+
+
+lengths = st.one_of(st.integers(1, 5 * _KIB), st.integers(1, 1200 * _KIB))
+stored = st.builds(Stored, st.sampled_from(["one", "two"]), st.integers(0, 700 * _KIB), lengths)
+slices = st.lists(st.one_of(stored, st.builds(Literal, st.binary(min_size=1, max_size=40))), max_size=8)
+
+
+def content_of(parts):
+    return b"".join(
+        part.data if isinstance(part, Literal) else CONTENT[part.offset : part.offset + part.length]
+        for part in parts
+    )
+
+
+@given(slices, st.lists(st.booleans()))
+def test_pieces_are_the_slices_bytes_whoever_waits(parts, at_hand):
+    store = _Store(at_hand)
+    reader, found = SliceReader(store, parts), []
+    while True:
+        try:
+            piece = reader.read(wait=False)
+        except NotAtHandError:
+            piece = reader.read()
+        if not piece:
+            break
+        found.append(piece)
+    reader.close()
+    assert b"".join(found) == content_of(parts)
+    assert all(len(piece) <= PIECE_BYTES for piece in found)
+    assert reader.has_read_stored == any(isinstance(part, Stored) for part in parts)
+    assert store.open_objects == 0
+
+
+@given(slices)
+def test_a_whole_file_is_the_slices_bytes(parts):
+    store = _Store()
+    assert b"".join(read_slices(store, parts)) == content_of(parts)
+    assert store.open_objects == 0
+
+
+def test_who_leaves_in_the_middle_leaves_no_object_open():
+    store = _Store()
+    pieces = read_slices(store, [Stored("one", 0, 1_900_000)])
+    next(pieces)
+    pieces.close()
+    assert store.open_objects == 0
+
+
+def test_the_first_bytes_are_one_chunk_and_a_head_is_a_piece():
+    slices = [Literal(b"h" * 900 * _KIB), Stored("one", 100, 1_500_000)]
+    reader = SliceReader(_Store(), slices, FIRST_BYTES)
+    sizes = [len(reader.read()) for _ in range(2)]
+    reader.piece_bytes = PIECE_BYTES
+    assert [*sizes, len(reader.read())] == [900 * _KIB, FIRST_BYTES - 100, PIECE_BYTES - FIRST_BYTES]
+
+
+def test_an_object_that_is_shorter_than_its_index_says_is_an_error():
+    reader = SliceReader(_Store(), [Stored("one", len(CONTENT) - 5, 10)])
+    with pytest.raises(StoreError, match="shorter"):
+        reader.read()
