@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request
 
 from archive.models import User
 from archive.system import Archive
 from retrieval_api import sessions
 from retrieval_api.forms import Form
-from retrieval_api.pages import archive_of, now_of
+from retrieval_api.pages import ArchiveDep, NowDep
 from retrieval_api.problems import NotLoggedInError, Problem
 
 ROLES = ("clerk", "operator", "reviewer", "auditor", "admin")
@@ -73,8 +72,8 @@ def require(*roles: str, is_use: bool = True) -> Callable[..., Staff]:
     def dependency(
         request: Request,
         form: Form,
-        archive: Annotated[Archive, Depends(archive_of)],
-        now_us: Annotated[int, Depends(now_of)],
+        archive: ArchiveDep,
+        now_us: NowDep,
     ) -> Staff:
         staff = staff_of(request, archive, now_us, is_use=is_use)
         if staff is None:

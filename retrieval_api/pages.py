@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -26,13 +26,26 @@ mimetypes.add_type("text/javascript", ".js")
 
 
 def archive_of(request: Request) -> Archive:
-    """Dependency: the archive that this application serves."""
+    """The archive that this application serves."""
     return cast("Archive", request.app.state.archive)
 
 
 def now_of(request: Request) -> int:
-    """Dependency: now in UTC microseconds, by the application's clock."""
+    """Now in UTC microseconds, by the application's clock."""
     return cast("int", request.app.state.clock())
+
+
+# Coroutines: for an ordinary function a request would wait for a thread, twice.
+async def _archive(request: Request) -> Archive:
+    return archive_of(request)
+
+
+async def _now(request: Request) -> int:
+    return now_of(request)
+
+
+ArchiveDep = Annotated[Archive, Depends(_archive)]
+NowDep = Annotated[int, Depends(_now)]
 
 
 def rooms_of(request: Request) -> RoomsFile:

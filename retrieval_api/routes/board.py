@@ -14,7 +14,7 @@ from retrieval_api.auth import Staff, require
 from retrieval_api.board_view import Kind
 from retrieval_api.event_stream import EventStream
 from retrieval_api.live_board import LiveBoard, Session
-from retrieval_api.pages import archive_of, now_of
+from retrieval_api.pages import ArchiveDep, NowDep
 from retrieval_api.problems import Problem
 from retrieval_api.room_pictures import RoomPictures
 
@@ -48,8 +48,8 @@ def home(staff: AnyStaff) -> Response:
 def board(
     request: Request,
     staff: AnyStaff,
-    archive: Annotated[Archive, Depends(archive_of)],
-    now_us: Annotated[int, Depends(now_of)],
+    archive: ArchiveDep,
+    now_us: NowDep,
 ) -> Response:
     """The whole page; for htmx, the part of it that changes."""
     facts = board_view.look(archive, request.app.state.pictures, now_us)

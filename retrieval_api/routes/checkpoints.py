@@ -13,8 +13,8 @@ from archive import checkpoint
 from archive.models import CustodyCheckpoint
 from archive.system import Archive
 from retrieval_api import pages
+from retrieval_api.pages import ArchiveDep
 from retrieval_api.problems import Problem
-from retrieval_api.routes.rooms import ArchiveDep
 
 router = APIRouter(include_in_schema=False)
 _PAGE_SIZE = 60

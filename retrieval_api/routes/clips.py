@@ -16,14 +16,8 @@ from recorder.instants import format_exactly
 from recorder.intervals import Interval
 from retrieval_api import clip_plan, clip_problems, clip_response, grounds
 from retrieval_api.clip_plan import Opening
-from retrieval_api.routes.rooms import (
-    ArchiveDep,
-    FootageStaff,
-    GroundQuery,
-    NowDep,
-    RoomsDep,
-    parse_interval,
-)
+from retrieval_api.pages import ArchiveDep, NowDep
+from retrieval_api.routes.rooms import FootageStaff, GroundQuery, RoomsDep, parse_interval
 
 router = APIRouter(prefix="/api/v1", tags=["archive"])
 _PATH = "/rooms/{room}/clip.mp4"

@@ -18,9 +18,9 @@ from retention import certificate_pdf
 from retention.rendering import certificate_document
 from retrieval_api import custody_view, pages
 from retrieval_api.auth import Staff, require
-from retrieval_api.pages import localizer_of
+from retrieval_api.pages import ArchiveDep, NowDep, localizer_of
 from retrieval_api.problems import Problem
-from retrieval_api.routes.rooms import ArchiveDep, NowDep, RoomsDep
+from retrieval_api.routes.rooms import RoomsDep
 
 router = APIRouter(prefix="/staff", include_in_schema=False)
 Auditor = Annotated[Staff, Depends(require("auditor", "admin"))]

@@ -26,10 +26,10 @@ from recorder.working_hours import windows
 from retrieval_api import clip_plan, day_document, day_view, day_wording, grounds, pages, wording
 from retrieval_api.auth import Staff
 from retrieval_api.i18n import Localizer
-from retrieval_api.pages import localizer_of, today_of
+from retrieval_api.pages import ArchiveDep, NowDep, localizer_of, today_of
 from retrieval_api.problems import Problem, as_problem
 from retrieval_api.routes.extension import CHANGE_ROLES
-from retrieval_api.routes.rooms import ArchiveDep, FootageStaff, NowDep, RoomsDep
+from retrieval_api.routes.rooms import FootageStaff, RoomsDep
 
 router = APIRouter(prefix="/staff", include_in_schema=False)
 

@@ -20,9 +20,9 @@ from recorder.intervals import Interval
 from retrieval_api import grounds, sliced_response
 from retrieval_api.auth import Staff
 from retrieval_api.day_viewings import DayViewings, Look
-from retrieval_api.pages import now_of
+from retrieval_api.pages import ArchiveDep, NowDep, now_of
 from retrieval_api.problems import Problem
-from retrieval_api.routes.rooms import ArchiveDep, FootageStaff, GroundQuery, NowDep, RoomsDep
+from retrieval_api.routes.rooms import FootageStaff, GroundQuery, RoomsDep
 
 router = APIRouter(prefix="/api/v1/rooms/{room}", tags=["archive"])
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"

@@ -17,9 +17,10 @@ from archive.system import Archive
 from recorder.instants import US_PER_SECOND, format_instant, local_date, local_midnight_us
 from recorder.intervals import Interval
 from retrieval_api import grounds, ranges
+from retrieval_api.pages import ArchiveDep, NowDep
 from retrieval_api.problems import Problem
 from retrieval_api.routes import day_hls
-from retrieval_api.routes.rooms import ArchiveDep, FootageStaff, GroundQuery, NowDep, RoomsDep
+from retrieval_api.routes.rooms import FootageStaff, GroundQuery, RoomsDep
 
 router = APIRouter(prefix="/api/v1", tags=["archive"])
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from archive import extension
-from archive.system import Archive
 from recorder.errors import ConfigurationError
 from recorder.rooms import RoomsFile
 from recorder.working_hours import window_at
@@ -16,20 +15,18 @@ from retrieval_api import pages
 from retrieval_api.auth import Staff, require
 from retrieval_api.forms import Form
 from retrieval_api.i18n import N_
-from retrieval_api.pages import archive_of, now_of, rooms_of
+from retrieval_api.pages import ArchiveDep, NowDep, rooms_of
 
 router = APIRouter(prefix="/staff/rooms/{room}/extend", include_in_schema=False)
 # What is recorded when is theirs to decide; a clerk at the desk and a reviewer decide on requests.
 CHANGE_ROLES = ("operator", "admin")
 
 ChangeStaff = Annotated[Staff, Depends(require(*CHANGE_ROLES))]
-OpenArchive = Annotated[Archive, Depends(archive_of)]
-Now = Annotated[int, Depends(now_of)]
 Rooms = Annotated[RoomsFile, Depends(rooms_of)]
 
 
 @router.get("")
-def ask(request: Request, room: str, staff: ChangeStaff, rooms: Rooms, now_us: Now) -> Response:
+def ask(request: Request, room: str, staff: ChangeStaff, rooms: Rooms, now_us: NowDep) -> Response:
     del staff
     return _page(request, rooms, room, now_us)
 
@@ -40,9 +37,9 @@ def extend(
     room: str,
     form: Form,
     staff: ChangeStaff,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     rooms: Rooms,
-    now_us: Now,
+    now_us: NowDep,
 ) -> Response:
     """In force before the answer; the room's agent hears of it with its next heartbeat."""
     seen_end_us, minutes = _number(form, "seen_end_us"), _number(form, "minutes")

@@ -11,8 +11,9 @@ from archive.door import GroundError, holds_for
 from retrieval_api import grounds, pages, sessions
 from retrieval_api.auth import Staff
 from retrieval_api.forms import Form
+from retrieval_api.pages import ArchiveDep
 from retrieval_api.problems import PageText, as_problem
-from retrieval_api.routes.rooms import ArchiveDep, FootageStaff
+from retrieval_api.routes.rooms import FootageStaff
 
 router = APIRouter(prefix="/staff/ground", include_in_schema=False)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from sqlalchemy.exc import SQLAlchemyError
 
-from archive.system import Archive
 from recorder.errors import ProtokolError
-from retrieval_api.pages import archive_of
+from retrieval_api.pages import ArchiveDep
 from retrieval_api.problems import Problem
 
 router = APIRouter(tags=["health"])
@@ -22,7 +19,7 @@ def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz")
-def readyz(archive: Annotated[Archive, Depends(archive_of)]) -> dict[str, str]:
+def readyz(archive: ArchiveDep) -> dict[str, str]:
     """The database can be read and is of this version; 503 with the reason otherwise."""
     try:
         archive.database.require_current_schema()

@@ -19,8 +19,9 @@ from retrieval_api import day_view, pages
 from retrieval_api.auth import Staff, require
 from retrieval_api.forms import Form
 from retrieval_api.i18n import N_
+from retrieval_api.pages import ArchiveDep, NowDep
 from retrieval_api.routes.extension import CHANGE_ROLES
-from retrieval_api.routes.rooms import ArchiveDep, NowDep, RoomsDep
+from retrieval_api.routes.rooms import RoomsDep
 
 router = APIRouter(prefix="/staff/rooms/{room}/hold", include_in_schema=False)
 HoldStaff = Annotated[Staff, Depends(require(*CHANGE_ROLES))]

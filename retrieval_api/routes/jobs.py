@@ -17,7 +17,7 @@ from archive.jobs import JobError
 from archive.system import Archive
 from retrieval_api import job_wording, pages
 from retrieval_api.auth import Staff, require
-from retrieval_api.pages import archive_of, now_of
+from retrieval_api.pages import ArchiveDep, NowDep
 
 router = APIRouter(prefix="/staff/jobs", include_in_schema=False)
 
@@ -27,8 +27,6 @@ JOB_ROLES = (*CHANGE_ROLES, "auditor")
 _OVER_ROWS = 10
 
 ChangeStaff = Annotated[Staff, Depends(require(*CHANGE_ROLES))]
-ArchiveDep = Annotated[Archive, Depends(archive_of)]
-NowDep = Annotated[int, Depends(now_of)]
 JobId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 

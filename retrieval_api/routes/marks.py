@@ -14,9 +14,10 @@ from archive.marks import Beginning
 from recorder.instants import US_PER_DAY, US_PER_MINUTE
 from retrieval_api import pages
 from retrieval_api.auth import Staff, require
+from retrieval_api.pages import ArchiveDep, NowDep
 from retrieval_api.problems import Problem, translate
 from retrieval_api.routes.extension import CHANGE_ROLES
-from retrieval_api.routes.rooms import ArchiveDep, NowDep, RoomsDep, mark_document
+from retrieval_api.routes.rooms import RoomsDep, mark_document
 
 router = APIRouter()
 ChangeStaff = Annotated[Staff, Depends(require(*CHANGE_ROLES))]

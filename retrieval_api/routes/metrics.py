@@ -20,9 +20,8 @@ from sqlalchemy.orm import Session
 from archive import jobs, room_states
 from archive.models import Garbage, Hold, Quarantine, RoomDay
 from archive.room_states import RoomState
-from archive.system import Archive
 from recorder.instants import US_PER_SECOND
-from retrieval_api.pages import archive_of, now_of
+from retrieval_api.pages import ArchiveDep, NowDep
 from retrieval_api.problems import Problem
 
 router = APIRouter(tags=["health"])
@@ -32,7 +31,7 @@ _STATES = ("recording", "closed", "fault")
 
 def may_scrape(
     request: Request,
-    archive: Annotated[Archive, Depends(archive_of)],
+    archive: ArchiveDep,
     authorization: Annotated[str, Header()] = "",
 ) -> None:
     """With a token: who bears it. Without one: whoever asks from this host and through no proxy."""
@@ -56,9 +55,7 @@ def _is_loopback(address: str) -> bool:
 
 
 @router.get("/metrics", dependencies=[Depends(may_scrape)])
-def metrics(
-    archive: Annotated[Archive, Depends(archive_of)], now_us: Annotated[int, Depends(now_of)]
-) -> Response:
+def metrics(archive: ArchiveDep, now_us: NowDep) -> Response:
     """Figures in the Prometheus text format."""
     with archive.database.reading() as session:
         states = room_states.room_states(session, archive.configurations, now_us)

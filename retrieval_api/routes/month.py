@@ -10,8 +10,8 @@ from fastapi.responses import Response
 
 from archive import asking, day_figures, month, search
 from retrieval_api import month_view, pages, wording
-from retrieval_api.pages import today_of
-from retrieval_api.routes.rooms import ArchiveDep, FootageStaff, NowDep
+from retrieval_api.pages import ArchiveDep, NowDep, today_of
+from retrieval_api.routes.rooms import FootageStaff
 
 router = APIRouter()
 MonthText = Annotated[str, Query(alias="month", max_length=20)]

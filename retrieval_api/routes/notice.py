@@ -12,12 +12,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from markupsafe import Markup
 
-from archive.system import Archive
 from recorder.hours_notation import days_of
 from recorder.rooms import RoomConfiguration, RoomsFile
 from retrieval_api import pages
 from retrieval_api.i18n import Localizer
-from retrieval_api.pages import archive_of, localizer_of, rooms_of
+from retrieval_api.pages import ArchiveDep, localizer_of, rooms_of
 
 router = APIRouter(include_in_schema=False)
 _MONDAY = date(2024, 1, 1)
@@ -27,7 +26,7 @@ _MONDAY = date(2024, 1, 1)
 def notice(
     request: Request,
     room: str,
-    archive: Annotated[Archive, Depends(archive_of)],
+    archive: ArchiveDep,
     rooms: Annotated[RoomsFile, Depends(rooms_of)],
 ) -> Response:
     """One A4 page to print, open to everybody."""

@@ -14,11 +14,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
 
 from archive.models import Quarantine
-from archive.system import Archive
 from recorder.instants import US_PER_MINUTE
 from retrieval_api import pages
 from retrieval_api.auth import Staff, require
-from retrieval_api.pages import archive_of, rooms_of
+from retrieval_api.pages import ArchiveDep, rooms_of
 from retrieval_api.quarantine_wording import words
 
 router = APIRouter(prefix="/staff", include_in_schema=False)
@@ -38,7 +37,7 @@ def new_count(session: Session, now_us: int) -> int:
 def quarantine(
     request: Request,
     staff: Annotated[Staff, Depends(require(*QUARANTINE_ROLES))],
-    archive: Annotated[Archive, Depends(archive_of)],
+    archive: ArchiveDep,
     before: Annotated[int | None, Query(ge=1, lt=2**53)] = None,
 ) -> Response:
     """The newest first; `before` is the last id of the page before."""

@@ -11,7 +11,7 @@ from recorder.instants import format_instant
 from recorder.rooms import RoomsFile
 from retention.errors import DayGoneError
 from retrieval_api.i18n import Localizer
-from retrieval_api.pages import localizer_of, now_of, rooms_of
+from retrieval_api.pages import NowDep, localizer_of, rooms_of
 from retrieval_api.problems import Problem
 from retrieval_api.requests.access import ThrottledError, WrongPinError
 from retrieval_api.requests.application import UNKNOWN_ROOM, Application, Circumstances, clean, complete
@@ -70,7 +70,7 @@ def register(
     body: NewRequest,
     rooms: Annotated[RoomsFile, Depends(rooms_of)],
     services: Annotated[RequestServices, Depends(services_of)],
-    now_us: Annotated[int, Depends(now_of)],
+    now_us: NowDep,
     address: Annotated[str, Depends(address_of)],
     texts: Annotated[Localizer, Depends(localizer_of)],
 ) -> Registered:
@@ -101,7 +101,7 @@ def status(
     body: Pin,
     services: Annotated[RequestServices, Depends(services_of)],
     rooms: Annotated[RoomsFile, Depends(rooms_of)],
-    now_us: Annotated[int, Depends(now_of)],
+    now_us: NowDep,
     address: Annotated[str, Depends(address_of)],
 ) -> StatusAnswer:
     """The state of a request. Ten wrong PINs lock it; a wrong PIN and an unknown number look alike."""

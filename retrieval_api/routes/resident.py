@@ -14,14 +14,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from archive.system import Archive
 from recorder.errors import UnknownRoomError
 from recorder.rooms import RoomsFile
 from retention.errors import DayGoneError
 from retrieval_api import pages, sessions
 from retrieval_api.forms import Form
 from retrieval_api.i18n import N_, Localizer
-from retrieval_api.pages import archive_of, localizer_of, now_of, rooms_of
+from retrieval_api.pages import ArchiveDep, NowDep, archive_of, localizer_of, rooms_of
 from retrieval_api.requests.application import (
     ALL_FIELDS,
     FIELDS,
@@ -49,15 +48,13 @@ RECEIPT_PATH = "/request/receipt"
 _STEPS = list(Step)
 
 Rooms = Annotated[RoomsFile, Depends(rooms_of)]
-Now = Annotated[int, Depends(now_of)]
-OpenArchive = Annotated[Archive, Depends(archive_of)]
 Services = Annotated[RequestServices, Depends(services_of)]
 Address = Annotated[str, Depends(address_of)]
 
 
 @router.get("/")
 @router.get("/request")
-def notice(request: Request, rooms: Rooms, archive: OpenArchive, now_us: Now, room: str = "") -> Response:
+def notice(request: Request, rooms: Rooms, archive: ArchiveDep, now_us: NowDep, room: str = "") -> Response:
     """Who records, why, how long, and a resident's rights. The door's QR code opens it with the room."""
     found = _room_id(rooms, room)
     return pages.render(
@@ -73,7 +70,7 @@ def notice(request: Request, rooms: Rooms, archive: OpenArchive, now_us: Now, ro
 
 
 @router.get("/request/new")
-def begin(request: Request, rooms: Rooms, now_us: Now, room: str = "") -> Response:
+def begin(request: Request, rooms: Rooms, now_us: NowDep, room: str = "") -> Response:
     values = {**clean({}), "about": About.HOUR.value, "room": _room_id(rooms, room)}
     return _page(request, Step.WHEN, values, Circumstances(rooms, now_us), secrets.token_urlsafe(16))
 
@@ -83,9 +80,9 @@ def go_on(
     request: Request,
     form: Form,
     rooms: Rooms,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     services: Services,
-    now_us: Now,
+    now_us: NowDep,
     address: Address,
 ) -> Response:
     """One page sent: the next one, the same one with what is wrong, or the receipt."""
@@ -101,7 +98,7 @@ def go_on(
 
 
 @router.get(RECEIPT_PATH)
-def receipt(request: Request, services: Services, now_us: Now) -> Response:
+def receipt(request: Request, services: Services, now_us: NowDep) -> Response:
     opened = services.receipts.open(request.cookies.get(RECEIPT_COOKIE, ""), now_us)
     if opened is None:
         return pages.render(request, "resident/receipt_gone.html", status_code=410)

@@ -15,7 +15,7 @@ from recorder.rooms import RoomsFile
 from retrieval_api import clip_response, pages, sessions
 from retrieval_api.forms import Form
 from retrieval_api.i18n import N_, Localizer
-from retrieval_api.pages import archive_of, localizer_of, now_of, rooms_of
+from retrieval_api.pages import ArchiveDep, NowDep, localizer_of, rooms_of
 from retrieval_api.problems import PageText, Problem
 from retrieval_api.release.recording import NotReleasedError, Release, release_of
 from retrieval_api.requests import story
@@ -29,8 +29,6 @@ from retrieval_api.wording import ROLES
 
 router = APIRouter(include_in_schema=False)
 
-Now = Annotated[int, Depends(now_of)]
-OpenArchive = Annotated[Archive, Depends(archive_of)]
 Services = Annotated[RequestServices, Depends(services_of)]
 Texts = Annotated[Localizer, Depends(localizer_of)]
 
@@ -66,7 +64,7 @@ class Visitor:
         return f"request:{self.request.number}"
 
 
-def visitor_of(request: Request, archive: OpenArchive, now_us: Now) -> Visitor | None:
+def visitor_of(request: Request, archive: ArchiveDep, now_us: NowDep) -> Visitor | None:
     row = sessions.find(archive, request.cookies.get(sessions.REQUEST_COOKIE), now_us)
     if row is None or row.request_id is None:
         return None
@@ -90,7 +88,7 @@ SomeVisitor = Annotated[Visitor, Depends(required_visitor)]
 
 
 @router.get(_LOG_IN)
-def log_in_page(request: Request, archive: OpenArchive, number: str = "") -> Response:
+def log_in_page(request: Request, archive: ArchiveDep, number: str = "") -> Response:
     return _log_in_form(request, archive, number[:32], {})
 
 
@@ -98,9 +96,9 @@ def log_in_page(request: Request, archive: OpenArchive, number: str = "") -> Res
 def log_in(
     request: Request,
     form: Form,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     services: Services,
-    now_us: Now,
+    now_us: NowDep,
     texts: Texts,
     address: Annotated[str, Depends(address_of)],
 ) -> Response:
@@ -132,9 +130,9 @@ def log_in(
 @router.get(_MINE)
 def mine(
     request: Request,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     rooms: Annotated[RoomsFile, Depends(rooms_of)],
-    now_us: Now,
+    now_us: NowDep,
     visitor: Annotated[Visitor | None, Depends(visitor_of)],
 ) -> Response:
     """The request's state. Who has no session is asked for number and PIN, not scolded."""
@@ -166,10 +164,10 @@ def mine(
 @router.get(_RECORDING)
 def recording(
     request: Request,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     rooms: Annotated[RoomsFile, Depends(rooms_of)],
     visitor: SomeVisitor,
-    now_us: Now,
+    now_us: NowDep,
     download: bool = False,
 ) -> Response:
     """Exactly the approved interval; who opens it stands in «Хто переглядав» too."""
@@ -193,7 +191,7 @@ def withdraw_page(request: Request, visitor: SomeVisitor) -> Response:
 
 
 @router.post("/my/withdraw")
-def withdraw(services: Services, visitor: SomeVisitor, now_us: Now) -> Response:
+def withdraw(services: Services, visitor: SomeVisitor, now_us: NowDep) -> Response:
     try:
         services.desk.withdraw(visitor.request.number, now_us)
     except IllegalTransition as error:
@@ -203,7 +201,7 @@ def withdraw(services: Services, visitor: SomeVisitor, now_us: Now) -> Response:
 
 
 @router.post("/my/leave")
-def leave(request: Request, archive: OpenArchive, visitor: SomeVisitor) -> Response:
+def leave(request: Request, archive: ArchiveDep, visitor: SomeVisitor) -> Response:
     del visitor
     with archive.database.transaction() as session:
         sessions.end(session, request.cookies[sessions.REQUEST_COOKIE])

@@ -7,13 +7,12 @@ from typing import Annotated, cast, get_args
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from archive.system import Archive
 from recorder.intervals import Interval
 from recorder.rooms import RoomsFile
 from retrieval_api import clip_response, pages
 from retrieval_api.auth import Staff, require
 from retrieval_api.i18n import N_
-from retrieval_api.pages import archive_of, now_of, rooms_of
+from retrieval_api.pages import ArchiveDep, NowDep, rooms_of
 from retrieval_api.problems import PageText, Problem
 from retrieval_api.requests import queue, review_page
 from retrieval_api.requests.matching import OutOfReachError
@@ -26,8 +25,6 @@ router.include_router(review_steps.router)
 
 AtDesk = Annotated[Staff, Depends(require("clerk", *REVIEWERS))]
 Reviewer = Annotated[Staff, Depends(require(*REVIEWERS))]
-Now = Annotated[int, Depends(now_of)]
-OpenArchive = Annotated[Archive, Depends(archive_of)]
 Rooms = Annotated[RoomsFile, Depends(rooms_of)]
 _ONE = "/staff/requests/{number}"
 _NO_INTERVAL = PageText(N_("Спершу задайте початок і кінець"), N_("Поверніться до запиту і задайте їх."))
@@ -37,9 +34,9 @@ _NO_INTERVAL = PageText(N_("Спершу задайте початок і кін
 def all_requests(
     request: Request,
     staff: AtDesk,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     rooms: Rooms,
-    now_us: Now,
+    now_us: NowDep,
     shelf: str = "open",
     number: str = "",
 ) -> Response:
@@ -76,9 +73,9 @@ def recording(
     request: Request,
     number: str,
     staff: Reviewer,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     rooms: Rooms,
-    now_us: Now,
+    now_us: NowDep,
     start_us: int,
     end_us: int,
 ) -> Response:
@@ -98,9 +95,9 @@ def released(
     request: Request,
     number: str,
     staff: Reviewer,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     rooms: Rooms,
-    now_us: Now,
+    now_us: NowDep,
     download: bool = False,
 ) -> Response:
     """Byte for byte what the resident receives, or will when the interval is approved as it is."""

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from archive import search
-from archive.system import Archive
 from recorder.errors import UnknownRoomError
 from recorder.instants import local_date
 from recorder.intervals import Interval
@@ -21,7 +20,7 @@ from retrieval_api import pages
 from retrieval_api.auth import Staff, require
 from retrieval_api.forms import Form
 from retrieval_api.i18n import N_
-from retrieval_api.pages import archive_of, now_of, rooms_of
+from retrieval_api.pages import ArchiveDep, NowDep, rooms_of
 from retrieval_api.requests import queue, review_page
 from retrieval_api.requests.access import Document, reissue_pin
 from retrieval_api.requests.asked_interval import typed_interval
@@ -36,9 +35,7 @@ router = APIRouter(prefix="/staff/requests/{number}", include_in_schema=False)
 
 AtDesk = Annotated[Staff, Depends(require("clerk", *REVIEWERS))]
 Reviewer = Annotated[Staff, Depends(require(*REVIEWERS))]
-Now = Annotated[int, Depends(now_of)]
 Rooms = Annotated[RoomsFile, Depends(rooms_of)]
-OpenArchive = Annotated[Archive, Depends(archive_of)]
 Services = Annotated[RequestServices, Depends(services_of)]
 
 _PIN_COOKIE = "protokol_new_pin"
@@ -60,7 +57,7 @@ _NOT_YET = {
 
 @router.post("/match")
 def match(
-    request: Request, number: str, form: Form, staff: Reviewer, services: Services, now_us: Now
+    request: Request, number: str, form: Form, staff: Reviewer, services: Services, now_us: NowDep
 ) -> Response:
     """The meeting was in this room."""
     try:
@@ -79,7 +76,13 @@ def match(
 
 @router.post("/interval")
 def interval(
-    request: Request, number: str, form: Form, staff: Reviewer, services: Services, rooms: Rooms, now_us: Now
+    request: Request,
+    number: str,
+    form: Form,
+    staff: Reviewer,
+    services: Services,
+    rooms: Rooms,
+    now_us: NowDep,
 ) -> Response:
     """In and out, typed or taken from the player."""
     zone = rooms.council.timezone
@@ -101,7 +104,7 @@ def interval(
 
 @router.post("/identity")
 def identity(
-    request: Request, number: str, form: Form, staff: AtDesk, services: Services, now_us: Now
+    request: Request, number: str, form: Form, staff: AtDesk, services: Services, now_us: NowDep
 ) -> Response:
     """How identity and presence were established. Clerks do it at the service centre's desk."""
     basis = form.get("basis", "")
@@ -116,7 +119,7 @@ def identity(
 
 @router.post("/decision")
 def decision(
-    request: Request, number: str, form: Form, staff: Reviewer, services: Services, now_us: Now
+    request: Request, number: str, form: Form, staff: Reviewer, services: Services, now_us: NowDep
 ) -> Response:
     desk, reason, outcome = services.desk, form.get("reason", ""), form.get("outcome", "")
     try:
@@ -137,7 +140,7 @@ def decision(
 
 @router.post("/close")
 def close(
-    request: Request, number: str, form: Form, staff: Reviewer, services: Services, now_us: Now
+    request: Request, number: str, form: Form, staff: Reviewer, services: Services, now_us: NowDep
 ) -> Response:
     """Access and hold end here, by an act of staff."""
     try:
@@ -149,7 +152,7 @@ def close(
 
 @router.post("/reopen")
 def reopen(
-    request: Request, number: str, form: Form, staff: Reviewer, services: Services, now_us: Now
+    request: Request, number: str, form: Form, staff: Reviewer, services: Services, now_us: NowDep
 ) -> Response:
     """An appeal has come."""
     try:
@@ -166,9 +169,9 @@ def new_pin(
     form: Form,
     staff: AtDesk,
     services: Services,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     rooms: Rooms,
-    now_us: Now,
+    now_us: NowDep,
 ) -> Response:
     """A new PIN against a document; only its kind is recorded."""
     document = form.get("document", "")
@@ -194,7 +197,7 @@ def new_pin(
 
 
 @router.get("/pin")
-def show_pin(request: Request, number: str, staff: AtDesk, services: Services, now_us: Now) -> Response:
+def show_pin(request: Request, number: str, staff: AtDesk, services: Services, now_us: NowDep) -> Response:
     """The new PIN, to be printed for the resident; for some minutes only."""
     del staff
     issued = services.receipts.open(request.cookies.get(_PIN_COOKIE, ""), now_us)

@@ -9,14 +9,13 @@ from fastapi.responses import RedirectResponse, Response
 
 from archive import viewing
 from archive.door import Ground
-from archive.system import Archive
 from recorder.intervals import Interval
 from recorder.rooms import RoomsFile
 from recorder.working_hours import window_at
 from retrieval_api import grounds, pages
 from retrieval_api.auth import ROLES, Staff, require
 from retrieval_api.i18n import N_
-from retrieval_api.pages import archive_of, now_of, rooms_of
+from retrieval_api.pages import ArchiveDep, NowDep, rooms_of
 from retrieval_api.problems import Problem
 from retrieval_api.room_pictures import LOOK_US, Look, RoomPictures
 
@@ -35,14 +34,12 @@ def pictures_of(request: Request) -> RoomPictures:
 LookStaff = Annotated[Staff, Depends(require(*LOOK_ROLES))]
 LookingStaff = Annotated[Staff, Depends(require(*LOOK_ROLES, is_use=False))]
 Pictures = Annotated[RoomPictures, Depends(pictures_of)]
-OpenArchive = Annotated[Archive, Depends(archive_of)]
 Rooms = Annotated[RoomsFile, Depends(rooms_of)]
-Now = Annotated[int, Depends(now_of)]
 
 
 @router.get("/look")
 def ask(
-    request: Request, room: str, staff: LookStaff, pictures: Pictures, rooms: Rooms, now_us: Now
+    request: Request, room: str, staff: LookStaff, pictures: Pictures, rooms: Rooms, now_us: NowDep
 ) -> Response:
     """A question; while a look lasts, what is seen."""
     return _page(request, rooms, room, staff, pictures, now_us)
@@ -54,9 +51,9 @@ def look(
     room: str,
     staff: LookStaff,
     pictures: Pictures,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     rooms: Rooms,
-    now_us: Now,
+    now_us: NowDep,
 ) -> Response:
     """On record before the agent is asked for the first clear picture."""
     room_id = rooms.room(room).id
@@ -77,9 +74,9 @@ def picture(
     room: str,
     staff: LookingStaff,
     pictures: Pictures,
-    archive: OpenArchive,
+    archive: ArchiveDep,
     rooms: Rooms,
-    now_us: Now,
+    now_us: NowDep,
     source: Annotated[str, Query(max_length=32)],
 ) -> Response:
     """The latest clear picture, for the session whose look lasts; 204 while none has come. `Protokol-At`

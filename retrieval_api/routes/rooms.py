@@ -8,21 +8,18 @@ from fastapi import APIRouter, Depends, Query
 
 from archive import asking, marks, room_states, search
 from archive.models import Mark
-from archive.system import Archive
 from recorder.errors import BadInstantError
 from recorder.instants import US_PER_DAY, format_instant
 from recorder.intervals import Interval
 from recorder.rooms import RoomsFile
 from retrieval_api.auth import Staff, require
-from retrieval_api.pages import archive_of, now_of, rooms_of
+from retrieval_api.pages import ArchiveDep, NowDep, rooms_of
 
 router = APIRouter(prefix="/api/v1", tags=["archive"])
 FOOTAGE_ROLES = ("operator", "auditor", "admin")
 # A room makes some 1500 segments a day: this answers in one page.
 _MAX_SPAN_US = 7 * US_PER_DAY
 
-ArchiveDep = Annotated[Archive, Depends(archive_of)]
-NowDep = Annotated[int, Depends(now_of)]
 RoomsDep = Annotated[RoomsFile, Depends(rooms_of)]
 FootageStaff = Annotated[Staff, Depends(require(*FOOTAGE_ROLES))]
 GroundQuery = Annotated[

@@ -12,7 +12,7 @@ from recorder.instants import US_PER_MINUTE
 from retrieval_api import accounts, pages, sessions
 from retrieval_api.auth import Staff, require, staff_of
 from retrieval_api.forms import Form
-from retrieval_api.pages import archive_of, now_of
+from retrieval_api.pages import ArchiveDep, NowDep
 from retrieval_api.problems import Problem
 from retrieval_api.throttle import Throttle
 
@@ -24,8 +24,8 @@ _addresses = Throttle(limit=30, window_us=15 * US_PER_MINUTE)
 @router.get("/staff/login")
 def login_page(
     request: Request,
-    archive: Annotated[Archive, Depends(archive_of)],
-    now_us: Annotated[int, Depends(now_of)],
+    archive: ArchiveDep,
+    now_us: NowDep,
     next: str = "",  # noqa: A002 (the name in the address)
 ) -> Response:
     if staff_of(request, archive, now_us):
@@ -37,8 +37,8 @@ def login_page(
 def log_in(
     request: Request,
     form: Form,
-    archive: Annotated[Archive, Depends(archive_of)],
-    now_us: Annotated[int, Depends(now_of)],
+    archive: ArchiveDep,
+    now_us: NowDep,
 ) -> Response:
     sessions.check_anonymous_csrf(request, archive, form.get(sessions.CSRF_FIELD, ""))
     target = pages.own_staff_page(form.get("next", ""))
@@ -59,8 +59,8 @@ def log_in(
 def log_out(
     request: Request,
     staff: Annotated[Staff, Depends(require())],
-    archive: Annotated[Archive, Depends(archive_of)],
-    now_us: Annotated[int, Depends(now_of)],
+    archive: ArchiveDep,
+    now_us: NowDep,
 ) -> Response:
     accounts.log_out(archive, request.cookies[sessions.STAFF_COOKIE], staff.id, now_us)
     response = RedirectResponse("/staff/login", 303)
