@@ -141,8 +141,10 @@ class Localizer:
         return format_instant(instant_us, self.zone)
 
     def duration(self, microseconds: int) -> str:
-        """`1 год 12 хв`; seconds only below ten minutes, days from two days on."""
+        """`1 год 12 хв`; seconds only below ten minutes, days from two days on; `< 1 с` rather than none."""
         seconds = round(microseconds / US_PER_SECOND)
+        if microseconds > 0 and not seconds:
+            return f"<{_NO_BREAK}{self._unit(1, 'с', 's')}"
         hours, rest = divmod(seconds, 3600)
         if hours >= 48:
             days, hours_left = divmod(hours, 24)

@@ -167,6 +167,8 @@ def test_a_gap_is_told_with_its_cause(page, site) -> None:
 def test_from_the_month_to_a_day_by_keyboard(page, site) -> None:
     log_in(page, "operator")
     page.get_by_role("link", name="Місяць").click()
+    expect(page.locator("#today")).to_be_in_viewport()
+    expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
     day = TEXTS.iso(site.start_us)[:10]
     page.goto(f"/staff/month?month={day[:7]}")
     table = page.get_by_role("region", name="Чого немає у записі, за днями")
