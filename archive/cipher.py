@@ -185,7 +185,7 @@ class ChunkSealer:
 
 
 class ChunkReader:
-    """The payload of one object, by offset; keeps the chunks that were opened last. One thread at a time."""
+    """The payload of one object, by offset; keeps the chunks that reads ended in. One thread at a time."""
 
     # Reads run forward and seldom look back further than a chunk.
     _KEPT = 2

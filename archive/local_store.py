@@ -177,16 +177,14 @@ class _LocalReader:
             raise StoreAwayError(f"cannot read {name}: {error.strerror}") from error
         self.size_bytes = os.fstat(self._fd).st_size
 
-    def pread(self, offset: int, length: int, *, wait: bool = True) -> bytes | bytearray:
-        if not wait:
-            return self._from_memory(offset, length)
+    def pread(self, offset: int, length: int) -> bytes:
         try:
             return os.pread(self._fd, length, offset)
         except OSError as error:
             raise StoreAwayError(f"cannot read {self._name}: {error.strerror}") from error
 
-    def _from_memory(self, offset: int, length: int) -> bytearray:
-        """What of it the page cache holds, if all."""
+    def pread_at_hand(self, offset: int, length: int) -> bytearray:
+        """What the page cache holds."""
         length = max(0, min(length, self.size_bytes - offset))
         data = bytearray(length)
         try:

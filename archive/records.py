@@ -119,7 +119,7 @@ class Records:
         """Raises ObjectMissingError, RecordError, StoreError."""
         reader = self.raw.open(name)
         try:
-            raw = bytes(reader.pread(0, min(reader.size_bytes, _MAX_BYTES)))
+            raw = reader.pread(0, min(reader.size_bytes, _MAX_BYTES))
         finally:
             reader.close()
         return _verified(name, raw, self.server_key.public_key())

@@ -262,12 +262,10 @@ class _S3Reader:
         self.size_bytes: int = meta["size"]
         self._e_tag = meta["e_tag"]
 
-    def pread(self, offset: int, length: int, *, wait: bool = True) -> bytes:
+    def pread(self, offset: int, length: int) -> bytes:
         end = min(offset + length, self.size_bytes)
         if end <= offset:
             return b""
-        if not wait:
-            raise NotAtHandError(self._name)
 
         def attempt() -> bytes:
             options: Any = {"range": (offset, end), "if_match": self._e_tag}
@@ -277,6 +275,11 @@ class _S3Reader:
             return data
 
         return retrying(f"cannot read {self._name}", self._store.reading, attempt)
+
+    def pread_at_hand(self, offset: int, length: int) -> bytes:
+        if length <= 0 or offset >= self.size_bytes:
+            return b""
+        raise NotAtHandError(self._name)
 
     def close(self) -> None:
         pass

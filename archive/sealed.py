@@ -19,6 +19,7 @@ from archive.cipher import (
     ChunkSealer,
     CipherError,
     ObjectCipher,
+    Pread,
     make_header,
     object_secret,
     payload_bytes,
@@ -72,14 +73,14 @@ class SealedStore:
         try:
             salt, secret = self._unlock(raw, name)
             with _naming(name):
-                ObjectCipher(secret, bytes(raw.pread(0, HEADER_BYTES)))
+                ObjectCipher(secret, raw.pread(0, HEADER_BYTES))
             return salt, secret
         finally:
             raw.close()
 
     def _unlock(self, raw: ObjectReader, name: str) -> tuple[bytes, bytes]:
         with _naming(name):
-            salt = salt_of(bytes(raw.pread(0, HEADER_BYTES)))
+            salt = salt_of(raw.pread(0, HEADER_BYTES))
         return salt, self.keys.secret(name, salt)
 
     def index(self, name: str, sealed: bytes) -> bytes:
@@ -159,18 +160,20 @@ class SealedReader:
         self._raw, self._name, self._secret, self._salt = raw, name, secret, salt
         with _naming(name):
             self.size_bytes = payload_bytes(raw.size_bytes)
-            cipher = ObjectCipher(secret, bytes(raw.pread(0, HEADER_BYTES)))
+            cipher = ObjectCipher(secret, raw.pread(0, HEADER_BYTES))
             chunks = -(-(raw.size_bytes - HEADER_BYTES) // SEALED_CHUNK_BYTES)
             self._reader = ChunkReader(cipher, raw.pread, chunks)
             self._reader.chunk(chunks - 1)
 
-    def pread(self, offset: int, length: int, *, wait: bool = True) -> bytes:
-        with _naming(self._name):
-            pread = self._raw.pread if wait else self._raw_at_hand
-            return self._reader.read(offset, min(length, self.size_bytes - offset), pread)
+    def pread(self, offset: int, length: int) -> bytes:
+        return self._read(offset, length, self._raw.pread)
 
-    def _raw_at_hand(self, offset: int, length: int) -> bytes | bytearray:
-        return self._raw.pread(offset, length, wait=False)
+    def pread_at_hand(self, offset: int, length: int) -> bytes:
+        return self._read(offset, length, self._raw.pread_at_hand)
+
+    def _read(self, offset: int, length: int, pread: Pread) -> bytes:
+        with _naming(self._name):
+            return self._reader.read(offset, min(length, self.size_bytes - offset), pread)
 
     def seal_index(self, index: bytes) -> bytes:
         """As SealedWriter.seal_index, for an index that is built anew: the same index is the same bytes."""

@@ -38,7 +38,7 @@ class StoreFullError(StoreError):
 
 
 class NotAtHandError(Exception):
-    """To read it now would mean to wait, for a disk or a network; asked again with `wait`, it comes."""
+    """To read it now would mean to wait, for a disk or a network."""
 
 
 class ObjectWriter(Protocol):
@@ -63,11 +63,11 @@ class ObjectWriter(Protocol):
 class ObjectReader(Protocol):
     size_bytes: int
 
-    def pread(self, offset: int, length: int, *, wait: bool = True) -> bytes | bytearray:
-        """Exactly `length` bytes from `offset`, fewer only at the end of the object.
+    def pread(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`, fewer only at the end of the object. Raises StoreError."""
 
-        Raises StoreError; unless it may `wait`, NotAtHandError too: an event loop may ask so.
-        """
+    def pread_at_hand(self, offset: int, length: int) -> bytes | bytearray:
+        """As `pread` without waiting: an event loop may ask so. Raises NotAtHandError, StoreError."""
 
     def close(self) -> None: ...
 

@@ -79,7 +79,8 @@ class SliceReader:
                 raise NotAtHandError(each.name)
             self.close()
             self._object, self._object_name = self._store.open(each.name), each.name
-        data = self._object.pread(each.offset + self._done, length, wait=wait)
+        pread = self._object.pread if wait else self._object.pread_at_hand
+        data = pread(each.offset + self._done, length)
         if len(data) != length:
             raise StoreError(f"{each.name} is shorter than its index says")
         self.has_read_stored = True

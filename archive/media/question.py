@@ -102,7 +102,7 @@ def _read(reader: ObjectReader, wanted: Iterable[_Wanted]) -> dict[int, bytes]:
     for each in sorted(wanted, key=lambda each: each.offset):
         if each.offset + each.size > start + len(window):
             start = each.offset
-            window = bytes(reader.pread(start, min(max(each.size, _PIECE_BYTES), reader.size_bytes - start)))
+            window = reader.pread(start, min(max(each.size, _PIECE_BYTES), reader.size_bytes - start))
         data = window[each.offset - start : each.offset - start + each.size]
         if len(data) != each.size:
             raise StoreError("the object is shorter than its sample index says")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from archive.mp4.boxes import Mp4Error
 
-_HEAD = struct.Struct("<qB")  # least value, planes
+_HEAD = struct.Struct(">qB")  # least value, planes
 
 
 class Cursor:
@@ -40,7 +40,7 @@ def pack(column: NDArray[np.integer[Any]]) -> bytes:
         return _HEAD.pack(0, 0)
     least = int(column.min())
     # Modulo 2^64, in which no difference is too large.
-    excess = column.astype("<u8") - np.array(least, "<i8").astype("<u8")
+    excess = (column.astype(np.uint64) - np.array(least, np.int64).astype(np.uint64)).astype("<u8")
     planes = (int(excess.max()).bit_length() + 7) // 8
     body: bytes = excess.view(np.uint8).reshape(-1, 8)[:, :planes].T.tobytes()
     return _HEAD.pack(least, planes) + body

@@ -164,12 +164,9 @@ def choose_pictures(placed: Sequence[Placed], interval: Interval) -> Samples | N
             and abs(first_decoding - flowing[1]) <= _TOUCH_S * each.scale
         )
         flowing_on = (each.piece.run, last_decoding + int(track.duration[-1]) * rate)
-        first, last = (
-            each.first_not_before(interval.start_us),
-            each.last_not_after(min(interval.end_us, each.cut_us)),
-        )
-        if flows_on and int(start.min()) >= first and int(end.max()) <= last:
-            # Nearly every segment of a clip lies in it whole.
+        first = each.first_not_before(interval.start_us)
+        last = each.last_not_after(min(interval.end_us, each.cut_us))
+        if flows_on and _lies_whole(start, end, first, last):
             chosen.append(_Part(track, number, start, end))
             flowing = flowing_on
             continue
@@ -208,28 +205,22 @@ def choose_sound(
         start = each.on_line(track)
         length = frame_ticks * (each.scale // track.timescale)
         end = start + length
+        low, high = each.first_not_before(interval.start_us), each.last_not_after(interval.end_us)
+        first, last = max(low, each.first_not_before(begin_us)), min(high, each.last_not_after(each.cut_us))
         support = length if exact else 0
-        first = each.first_not_before(max(begin_us, interval.start_us))
-        last = each.last_not_after(min(interval.end_us, each.cut_us))
-        earliest, latest = int(start.min()), int(end.max())
-        if (
-            earliest >= first
-            and latest <= last
-            and earliest - support >= each.first_not_before(interval.start_us)
-            and latest + support <= each.last_not_after(interval.end_us)
-        ):
+        if _lies_whole(start, end, max(first, low + support), min(last, high - support)):
             chosen.append(_Part(track, number, start, end))
             continue
         inside = start >= first
-        inside &= end <= each.last_not_after(interval.end_us)
+        inside &= end <= high
         reaching = inside & (end > last)
         if reaching.any():
             inside &= ~reaching
             if end[np.argmax(reaching)] <= _next_sound(placed, number) + int(WANDER_S * each.scale):
                 inside |= reaching & (start < each.first_not_before(each.cut_us))
         if exact:
-            inside &= start - length >= each.first_not_before(interval.start_us)
-            inside &= end + length <= each.last_not_after(interval.end_us)
+            inside &= start - length >= low
+            inside &= end + length <= high
         chosen.append(_Part(track, number, start, end, inside))
     return _join(chosen)
 
@@ -282,6 +273,11 @@ def _shown_until(start: Ints, track: TrackIndex, scale: int) -> Ints:
     end[order[:-1]] = start[order[1:]]
     end[order[-1]] = start[order[-1]] + int(track.duration[order[-1]]) * (scale // track.timescale)
     return end
+
+
+def _lies_whole(start: Ints, end: Ints, first: int, last: int) -> bool:
+    """As nearly every segment of a clip does: then no sample needs to be looked at."""
+    return int(start.min()) >= first and int(end.max()) <= last
 
 
 def in_order(times: Ints) -> bool:

@@ -167,6 +167,8 @@ class Life(RuleBasedStateMachine):
         if number and step == "refuse":
             # Invariant 7: the appeal period has just begun.
             self.driver.decide(number, "close", self.now_us)
+            if which % 2:
+                self.driver.decide(number, "reopen", self.now_us)
 
     @precondition(lambda self: self.driver.requests)
     @rule(which=_some, step=st.sampled_from(["approve", "refuse", "withdraw", "reopen", "close", "close"]))

@@ -78,7 +78,7 @@ def test_who_may_not_wait_gets_the_same_bytes_or_is_told_to(store):
     reader = store.open(NAME)
     for offset, length in ((0, 10), (70_000, 150_000), (200_000, 10**6)):
         try:
-            found = reader.pread(offset, length, wait=False)
+            found = reader.pread_at_hand(offset, length)
         except NotAtHandError:
             found = None
         assert found in (None, content[offset : offset + length])
@@ -259,15 +259,15 @@ def test_a_file_is_at_hand_as_long_as_it_is_in_memory(local):
     reader = local.open(NAME)
     assert len(reader.pread(0, 300_000)) == 300_000
     try:
-        at_hand = reader.pread(100_000, 200_000, wait=False)
+        at_hand = reader.pread_at_hand(100_000, 200_000)
     except NotAtHandError:
         pytest.skip("this file system cannot tell what is in memory")
     assert at_hand == b"x" * 200_000
-    assert reader.pread(299_999, 5, wait=False) == b"x"
-    assert reader.pread(300_000, 5, wait=False) == b""
+    assert reader.pread_at_hand(299_999, 5) == b"x"
+    assert reader.pread_at_hand(300_000, 5) == b""
     with (local.root / NAME).open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     with pytest.raises(NotAtHandError):
-        reader.pread(100_000, 200_000, wait=False)
+        reader.pread_at_hand(100_000, 200_000)
     assert reader.pread(100_000, 200_000) == b"x" * 200_000
     reader.close()

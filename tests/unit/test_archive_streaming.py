@@ -20,10 +20,13 @@ class _Object:
     def __init__(self, store):
         self._store = store
 
-    def pread(self, offset, length, *, wait=True):
-        if not wait and next(self._store.at_hand, False) is False:
-            raise NotAtHandError
+    def pread(self, offset, length):
         return CONTENT[offset : offset + length]
+
+    def pread_at_hand(self, offset, length):
+        if not next(self._store.at_hand, False):
+            raise NotAtHandError
+        return self.pread(offset, length)
 
     def close(self):
         self._store.open_objects -= 1
