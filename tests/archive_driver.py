@@ -246,13 +246,13 @@ class Driver:
             self.model.holds[row.id] = Held(row.id, row.room, Span(row.start_us, row.end_us), number)
         return {(row.room, Span(row.start_us, row.end_us)) for row in rows}
 
-    def derive(self, which: int, now_us: int, step: str | None) -> None:
+    def derive(self, which: int, now_us: int, step: str | None) -> bool:
         """Thumbnails of one of the segments that stand, as its job makes them; killed when `step` is reached,
-        the job is tried again at the end of all.
+        the job is tried again at the end of all. Whether it was killed, and the archive with it.
         """
         standing = sorted(item.id for item in self.model.items.values() if item.kind == "segment")
         if not standing:
-            return
+            return False
 
         def fault(name: str) -> None:
             if name == step:
@@ -263,6 +263,7 @@ class Driver:
         if self._died:
             self.seen[f"died at {step} of thumbnails"] += 1
             self.underived.add(segment)
+        return self._died
 
     def derive_what_died(self, now_us: int) -> None:
         for segment in self.underived:

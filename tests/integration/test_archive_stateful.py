@@ -203,7 +203,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(which=_some, step=st.sampled_from([None, None, *derive.STEPS]))
     def make_thumbnails(self, which, step):
-        self.driver.derive(which, self.now_us, step)
+        if self.driver.derive(which, self.now_us, step):
+            self.under_way.clear()
 
     @rule()
     def purge(self):
