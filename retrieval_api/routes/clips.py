@@ -17,7 +17,7 @@ from recorder.intervals import Interval
 from retrieval_api import clip_plan, clip_problems, clip_response, grounds
 from retrieval_api.clip_plan import Opening
 from retrieval_api.pages import ArchiveDep, NowDep
-from retrieval_api.routes.rooms import FootageStaff, GroundQuery, RoomsDep, parse_interval
+from retrieval_api.routes.rooms import FootageStaff, GroundQuery, parse_interval
 
 router = APIRouter(prefix="/api/v1", tags=["archive"])
 _PATH = "/rooms/{room}/clip.mp4"
@@ -52,7 +52,6 @@ class Asked:
 def _asked(
     room: str,
     archive: ArchiveDep,
-    rooms: RoomsDep,
     staff: FootageStaff,
     start: Annotated[str, Query(alias="from", description="RFC 3339 with a zone")],
     end: Annotated[str, Query(alias="to", description="RFC 3339 with a zone, exclusive")],
@@ -64,7 +63,8 @@ def _asked(
     with archive.database.reading() as session:
         room_id = search.room_id(session, archive.configurations, room)
         grounds.check_purpose(session, stated, room_id, interval)
-    return Asked(archive, Opening(staff.actor, room_id, interval, stated), source, rooms.council.timezone)
+        zone = archive.timezone(session)
+    return Asked(archive, Opening(staff.actor, room_id, interval, stated), source, zone)
 
 
 AskedDep = Annotated[Asked, Depends(_asked)]
