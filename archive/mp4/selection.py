@@ -108,8 +108,7 @@ class Placed:
         for ticks in (int(track.pts.min()), int(track.pts.max())):
             if abs(ticks * rate - self.anchor) > reach:
                 raise Mp4Error(f"{self.piece.name}: a {track.kind} sample lies far outside its segment")
-        whole, rest = divmod(self.anchor, rate)
-        return (track.pts - whole) * rate - rest + self.base
+        return track.pts * rate + (self.base - self.anchor)
 
 
 def place(pieces: Sequence[Piece], scale: int) -> list[Placed]:
@@ -204,13 +203,15 @@ def choose_sound(
             continue
         start = each.on_line(track)
         length = frame_ticks * (each.scale // track.timescale)
-        end = start + length
         low, high = each.first_not_before(interval.start_us), each.last_not_after(interval.end_us)
         first, last = max(low, each.first_not_before(begin_us)), min(high, each.last_not_after(each.cut_us))
         support = length if exact else 0
-        if _lies_whole(start, end, max(first, low + support), min(last, high - support)):
-            chosen.append(_Part(track, number, start, end))
+        if int(start.min()) >= max(first, low + support) and int(start.max()) + length <= min(
+            last, high - support
+        ):
+            chosen.append(_Part(track, number, start, start + length))
             continue
+        end = start + length
         inside = start >= first
         inside &= end <= high
         reaching = inside & (end > last)

@@ -118,18 +118,20 @@ class _SoundWriter:
             self._bridge(first, jump, zero)
             count = high - first
             self._kept.append(np.arange(first, high, dtype=np.int64))
-            self._ticks.append(self._cursor + self._form.frame_ticks * np.arange(count, dtype=np.int64))
-            self._cursor += self._form.frame_ticks * count
+            sounded = self._cursor + self._form.frame_ticks * count
+            self._ticks.append(np.arange(self._cursor, sounded, self._form.frame_ticks, dtype=np.int64))
+            self._cursor = sounded
             self._kept_count += count
             due = int(start[high - 1]) + self.length
-        axis.kept = np.concatenate(self._kept)
-        axis.sound_ticks = np.concatenate(self._ticks)
+        axis.kept, axis.sound_ticks = (
+            np.concatenate(each) if len(each) > 1 else each[0] for each in (self._kept, self._ticks)
+        )
         axis.end_ticks = self._cursor
         return axis
 
     def _breaks(self) -> Ints:
         """Numbers of the packets that do not follow the one before them."""
-        off = self._start - np.arange(len(self._start)) * self.length
+        off = self._start - np.arange(0, len(self._start) * self.length, self.length)
         grain = max(int(WANDER_S * self._scale), 1)
         if int(off.min()) // grain == int(off.max()) // grain:
             return np.empty(0, np.int64)
@@ -202,8 +204,10 @@ def time_pictures(axis: Timeline, pictures: Samples, timescale: int) -> PictureT
     shown = (axis.shown_at(pictures.start[order]) + rate // 2) // rate
     shown[0] = 0
     # Where a shift or an overlap of runs would turn pictures around, they follow one tick apart.
-    steps = np.arange(len(shown))
-    decode = np.maximum.accumulate(shown - steps) + steps
+    decode = shown
+    if not (shown[1:] > shown[:-1]).all():
+        steps = np.arange(len(shown))
+        decode = np.maximum.accumulate(shown - steps) + steps
     present = np.empty_like(decode)
     present[order] = decode
     over = int(axis.shown_at(pictures.end[order][-1:])[0]) // rate
