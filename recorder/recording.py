@@ -201,6 +201,17 @@ class Recording:
         for run in self.runs:
             run.flush()
 
+    def committed_until(self, limit_us: int) -> dict[Track, int]:
+        """Until when (UTC) nothing of a track is in a segment that is still open, at the most `limit_us`."""
+        video_us = audio_us = limit_us
+        for run in self.runs:
+            since_us = run.uncommitted_since_us
+            if run.has_picture and since_us is not None:
+                video_us = min(video_us, since_us)
+            sound_us = run.sound_since_us
+            audio_us = audio_us if sound_us is None else min(audio_us, sound_us)
+        return {Track.VIDEO: video_us, Track.AUDIO: audio_us}
+
     # --- ends
 
     def interrupt(self) -> None:

@@ -7,33 +7,29 @@ shown nor the encoder's run-in are negative. All segments of a run share it.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import av
 
-from recorder.capture.muxer import Muxer, Template, video_template
+from recorder.capture.muxer import Template, video_template
 from recorder.capture.sound import AAC_FRAME_SAMPLES, ENCODED_RATE, Pcm, SoundEncoder, encoded_template
 from recorder.coverage import SOUND_JOINT_US
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
-from recorder.ledger import Finished, Ledger, new_id
-from recorder.manifest import MAX_SEGMENT_US, ClockStatement, MicrophoneSwitch, SyncStatement, Track
-from recorder.partfile import DiskError, PartFile, SegmentHead
+from recorder.ledger import Ledger, new_id
+from recorder.manifest import ClockStatement, MicrophoneSwitch, SyncStatement
+from recorder.open_segment import MediaError, OpenSegment
+from recorder.partfile import DiskError, SegmentHead
 from recorder.segmenter import Action, Segmenter, SoundSegmenter
 
 _ORIGIN_US = US_PER_SECOND
 _US_PER_SAMPLE = US_PER_SECOND / ENCODED_RATE
 _FRAME_US = AAC_FRAME_SAMPLES * _US_PER_SAMPLE
-
-
-class MediaError(ProtokolError):
-    """A packet that cannot be written; the run ends, the next keyframe begins another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +60,6 @@ class CopiedSound:
     """The camera's AAC, kept as it comes."""
 
     template: Template
-
-
-@dataclass(slots=True)
-class _Segment:
-    part: PartFile
-    muxer: Muxer
-    start_us: int
-    end_us: int = 0
-    picture_end_us: int = 0
-    sound: list[list[int]] = field(default_factory=list)  # [start_us, end_us] of each unbroken piece
-    last_video_ticks: int = -1
-    last_audio_ticks: int = -1
-
-    @property
-    def sound_end_us(self) -> int:
-        return self.sound[-1][1] if self.sound else self.start_us
 
 
 class Run:
@@ -127,8 +107,8 @@ class Run:
             self._segmenter = Segmenter(terms.window, has_sound=has_sound, segment_us=terms.segment_us)
         else:
             self._segmenter = SoundSegmenter(terms.window, segment_us=terms.segment_us)
-        self._current: _Segment | None = None
-        self._previous: _Segment | None = None
+        self._current: OpenSegment | None = None
+        self._previous: OpenSegment | None = None
         self._picture_end_us = 0
         # Where the last of its footage on disk ends (UTC).
         self.end_us = 0
@@ -169,8 +149,8 @@ class Run:
     def sound_since_us(self) -> int | None:
         """Start of the oldest sound in a segment that is still open (UTC)."""
         for segment in (self._previous, self._current):
-            if segment and segment.sound:
-                return segment.sound[0][0]
+            if segment and segment.sound_since_us is not None:
+                return segment.sound_since_us
         return None
 
     def video(
@@ -193,22 +173,9 @@ class Run:
         segment = self._current
         if segment is None:
             raise MediaError("a packet without a segment")
-        if segment.last_video_ticks < 0 and not keyframe:
-            raise MediaError("a segment must begin with a keyframe")
-        pts = (host_us - self._origin_us) * 9 // 100
-        dts = pts - lead_ticks
-        if segment.last_video_ticks < 0:
-            segment.last_video_ticks = dts - 1
-        dts = max(dts, segment.last_video_ticks + 1)
-        segment.last_video_ticks = dts
-        packet.dts = dts
-        packet.pts = max(pts, dts)
         end_us = utc_us + round(duration_us)
         self._picture_end_us = max(self._picture_end_us, end_us) if not keyframe else end_us
-        try:
-            segment.muxer.mux_video(packet)
-        except (av.FFmpegError, ValueError) as error:
-            raise MediaError(f"a picture cannot be written: {error}") from error
+        segment.add_video(packet, (host_us - self._origin_us) * 9 // 100, lead_ticks, keyframe=keyframe)
 
     def copied(self, packet: Any, host_us: int, duration_us: float) -> None:
         """A packet of the sound that is copied."""
@@ -292,17 +259,12 @@ class Run:
         self._current = self._previous = None
         return lost_since
 
-    def _salvage(self, segment: _Segment, error: ProtokolError) -> int | None:
-        with contextlib.suppress(ProtokolError, av.FFmpegError, OSError):
-            segment.muxer.close()
-        content = segment.muxer.content
-        lead = content[Track.VIDEO if self.has_picture else Track.AUDIO]
+    def _salvage(self, segment: OpenSegment, error: ProtokolError) -> int | None:
+        something_is_whole = segment.cut_short()
         disk_is_bad = isinstance(error, DiskError) and error.errno != errno.ENOSPC
-        if disk_is_bad or lead is None or not lead.samples:
+        if disk_is_bad or not something_is_whole:
             segment.part.abandon()
             return None
-        length_us = (lead.end_ticks - lead.start_ticks) * US_PER_SECOND // lead.timescale
-        segment.end_us = segment.end_us or segment.start_us + length_us
         try:
             self._commit(segment)
         except DiskError:
@@ -310,7 +272,7 @@ class Run:
             return None
         return segment.end_us
 
-    def _end_of(self, segment: _Segment) -> int:
+    def _end_of(self, segment: OpenSegment) -> int:
         """Where the segment ends if nothing follows it: with the last of its picture and its sound. What a
         joint cannot hear is no longer than the picture: both tracks end together then.
         """
@@ -336,7 +298,7 @@ class Run:
         follows = not self.has_picture and 0 < utc_us - first_us <= _US_PER_SAMPLE + 1
         return first_us if follows else utc_us
 
-    def _begin_segment(self, start_us: int) -> _Segment:
+    def _begin_segment(self, start_us: int) -> OpenSegment:
         head = SegmentHead(
             segment_id=new_id(),
             run=self.id,
@@ -349,15 +311,7 @@ class Run:
             sync=self._terms.sync() if self.has_picture and self._audio_template else None,
         )
         part = self._ledger.open_part(head)
-        try:
-            muxer = Muxer(part, self._video_template, self._audio_template)
-        except (av.FFmpegError, ValueError) as error:
-            part.abandon()
-            raise MediaError(f"a segment cannot be begun: {error}") from error
-        except ProtokolError:
-            part.abandon()
-            raise
-        return _Segment(part, muxer, start_us)
+        return OpenSegment.begin(part, self._video_template, self._audio_template, start_us)
 
     def _switch(self, microphone: str, at_us: int) -> None:
         self.microphone = microphone
@@ -369,33 +323,22 @@ class Run:
         self._finish_previous()
         segment, self._current = self._current, None
         if segment:
-            segment.end_us = min(max(end_us, segment.start_us + 1), segment.start_us + MAX_SEGMENT_US)
-            shown_us = segment.end_us if abuts else min(self._picture_end_us, segment.end_us)
-            segment.picture_end_us = max(shown_us, segment.start_us + 1)
+            segment.end(end_us, None if abuts else self._picture_end_us)
             self._previous = segment
 
     def _finish_previous(self) -> None:
         segment = self._previous
         if segment is None:
             return
-        try:
-            segment.muxer.close()
-        except (av.FFmpegError, ValueError) as error:
-            raise MediaError(f"a segment cannot be ended: {error}") from error
+        segment.close()
         self._commit(segment)
         self._previous = None
 
-    def _commit(self, segment: _Segment) -> None:
-        bounds = Interval(segment.start_us, segment.end_us)
-        pieces = [Interval(start_us, end_us) for start_us, end_us in segment.sound]
-        sound = [piece for each in pieces if (piece := each.intersection(bounds))]
-        picture_end_us = (segment.picture_end_us or segment.end_us) if self.has_picture else None
+    def _commit(self, segment: OpenSegment) -> None:
         if self._current and self._current is not segment:
             # Sound that came before the keyframe that ends this segment lies here: it is not missing there.
-            over = [[max(s, segment.end_us), e] for s, e in segment.sound if e > segment.end_us]
-            self._current.sound = over + self._current.sound
-        content = segment.muxer.content
-        self._ledger.commit(Finished(segment.part, content, segment.end_us, picture_end_us, sound))
+            self._current.sound = segment.sound_beyond_end() + self._current.sound
+        self._ledger.commit(segment.finished())
         self.end_us = segment.end_us
 
     def _encode(self, packets: Iterator[Any]) -> None:
@@ -417,19 +360,4 @@ class Run:
         segment = self._previous if action & Action.KEEP_PREVIOUS else self._current
         if not action & (Action.KEEP | Action.KEEP_PREVIOUS) or segment is None:
             return
-        ticks = max(packet.dts, segment.last_audio_ticks + 1)
-        segment.last_audio_ticks = packet.pts = packet.dts = ticks
-        _note_sound(segment.sound, utc_us, utc_us + round(sounding_us))
-        try:
-            segment.muxer.mux_audio(packet)
-        except (av.FFmpegError, ValueError) as error:
-            raise MediaError(f"sound cannot be written: {error}") from error
-
-
-def _note_sound(pieces: list[list[int]], start_us: int, end_us: int) -> None:
-    """Adds a packet; what a joint cannot hear is one piece."""
-    end_us = max(end_us, start_us + 1)  # a camera may say that its packet lasts no time
-    if pieces and start_us - pieces[-1][1] < SOUND_JOINT_US:
-        pieces[-1][1] = max(pieces[-1][1], end_us)
-    else:
-        pieces.append([start_us, end_us])
+        segment.add_audio(packet, utc_us, utc_us + round(sounding_us))

@@ -22,9 +22,10 @@ from recorder.capture.sound import MonoDecoder
 from recorder.instants import US_PER_SECOND
 from recorder.logging import get_logger
 from recorder.media_clock import CAMERA, MediaClock, PictureArrivals
+from recorder.open_segment import MediaError
 from recorder.recording import Recording
 from recorder.room_sound import RoomSound
-from recorder.run import CopiedSound, MediaError, Picture
+from recorder.run import CopiedSound, Picture
 from recorder.timeline import TrackTimeline
 
 # While a camera is being opened its packets queue; after this the arrivals are real, so the least
@@ -34,6 +35,9 @@ _HOLD_US = 300_000
 # given up by the recorder.
 _CLOCK_PICTURES = 2
 _HOLD_AT_MOST_US = 5 * US_PER_SECOND
+_STALLED_US = US_PER_SECOND
+# The first packet after opening may wait for the camera's next keyframe.
+_FIRST_PACKET_US = 3 * US_PER_SECOND
 # Sound comes at once after it was taken, or is late; else its track's clock has nothing to do with the
 # picture's, and its times are nobody's.
 _SOUND_AHEAD_US = 2 * US_PER_SECOND
@@ -147,6 +151,10 @@ class Session:
     @property
     def pictures(self) -> int:
         return self._video.packets
+
+    def picture_waits(self, now_us: int) -> bool:
+        """Whether the camera has sent none for so long that it is taken for gone."""
+        return now_us - self.last_video_us > (_STALLED_US if self.pictures else _FIRST_PACKET_US)
 
     def sound_waits(self, now_us: int) -> bool:
         """Whether sound has come for so long on a clock that stood still that only reopening helps."""

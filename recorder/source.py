@@ -24,10 +24,10 @@ from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from recorder.ledger import SETTLED_AFTER_US, Ledger
 from recorder.logging import get_logger
 from recorder.manifest import GapCause, SyncStatement, Track
+from recorder.open_segment import MediaError
 from recorder.recording import Recording, RecordingTerms
 from recorder.recovery import Recovered, recover
 from recorder.rooms import RoomConfiguration
-from recorder.run import MediaError
 from recorder.session import Session
 from recorder.skews import LEARNT_AFTER_US, Skews
 from recorder.source_hardware import SharedMicrophone, SourceHardware
@@ -38,9 +38,6 @@ from recorder.spool import Spool
 from recorder.window import SourceWindow
 
 _LOOK_AROUND_US = 1_000_000
-_STALLED_US = US_PER_SECOND
-# The first packet after opening may wait for the camera's next keyframe.
-_FIRST_PACKET_US = 3 * US_PER_SECOND
 _UNUSABLE_PAUSE_S = 30.0
 
 
@@ -322,10 +319,8 @@ class SourceRecorder(threading.Thread):
 
     def _is_lost(self, session: Session) -> bool:
         """Whether the camera's connection had to be given up."""
-        silent_us = monotonic_us() - session.last_video_us
-        stalled = silent_us > (_STALLED_US if session.pictures else _FIRST_PACKET_US)
         # What waits in the inbox is not missing: this thread was late, not the camera.
-        if stalled and self._inbox.is_empty:
+        if session.picture_waits(monotonic_us()) and self._inbox.is_empty:
             self._give_up(GapCause.CAMERA_STALLED, "no picture for a second")
             return True
         if session.sound_waits(monotonic_us()):
@@ -368,14 +363,7 @@ class SourceRecorder(threading.Thread):
             self._log.error("run lost", reason=str(error))
 
     def _flush(self, until_us: int) -> None:
-        video_us = audio_us = until_us
-        for run in self._recording.runs:
-            since_us = run.uncommitted_since_us
-            if run.has_picture and since_us is not None:
-                video_us = min(video_us, since_us)
-            sound_us = run.sound_since_us
-            audio_us = audio_us if sound_us is None else min(audio_us, sound_us)
-        self._ledger.flush({Track.VIDEO: video_us, Track.AUDIO: audio_us})
+        self._ledger.flush(self._recording.committed_until(until_us))
 
     def _tell_status(self, at_us: int) -> None:
         recording = self._recording

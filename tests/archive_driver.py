@@ -1,15 +1,12 @@
 """Drives a real archive and its model side by side: each action happens to both, and they must agree.
 
-Used by tests that walk through states at random; deaths are exceptions at the points where a process can
-be killed, after which the archive is opened anew.
+Used by tests that walk through states at random.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import select
 
@@ -17,47 +14,37 @@ from archive import door
 from archive.ingest import Ingest
 from archive.models import (
     Gap,
-    Hold,
     Quarantine,
-    Request,
     RoomDay,
     Segment,
 )
-from archive.sealed import SealedStore
 from archive.system import Archive
 from archive.upload import Answer, Upload
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval
 from recorder.manifest import SignedManifest
 from retention import holds, purge
-from retention.errors import ConfirmationError, DayGoneError, HoldError
-from retrieval_api.requests.decision import Basis, DecisionError, Desk, Seen
-from retrieval_api.requests.keys import RequestSecrets
-from retrieval_api.requests.registration import Registrar
-from retrieval_api.requests.states import IllegalTransition
+from retention.errors import ConfirmationError
 from tests import archive_truths as truths
-from tests.archive_model import Held, Item, Model, Span, date_of, whole_day
-from tests.dying import DyingStore, Killed
-from tests.footage import FakeAgent, tiny_media
-from tests.requesting import application
+from tests.archive_keeping import Keeping
+from tests.archive_model import Item, Span, date_of, whole_day
+from tests.archive_pair import Pair
+from tests.dying import Killed
+from tests.footage import tiny_media
 from tests.thumbnails import derive_now
 
 STAFF = "user:3"
 
 
-class Driver:
-    """An archive with one agent a room. `seen` counts what has happened, by name."""
+class Driver(Pair):
+    """What agents, purges and readers do; `keeping` is what staff and residents keep from destruction."""
 
     def __init__(self, archive: Archive, rooms: Sequence[str]) -> None:
-        self.archive = archive
-        self.rooms = tuple(rooms)
-        self.model = Model()
-        self.agents = {room: FakeAgent(archive, room) for room in rooms}
+        super().__init__(archive, rooms)
+        self.keeping = Keeping(self)
         self.sent: list[tuple[Item, SignedManifest, bytes]] = []
         self.strays: dict[str, Item] = {}
         self.underived: set[str] = set()
-        self.requests: dict[str, Span] = {}
-        self.seen: Counter[str] = Counter()
 
     # --- accept
 
@@ -100,8 +87,7 @@ class Driver:
     def die_in_upload(self, made: tuple[Item, SignedManifest, bytes], now_us: int) -> None:
         """Between the rename of the object and its row: the object is known to nobody."""
         item = made[0]
-        self._with_dying_store(lambda: self.end(made, self.begin(made, now_us), now_us))
-        if self._died:
+        if self.with_dying_store(lambda: self.end(made, self.begin(made, now_us), now_us)):
             self.strays[item.id] = item
             self.seen["died in an upload"] += 1
 
@@ -125,126 +111,7 @@ class Driver:
             self.model.items[item.id] = item
             self.seen["gap"] += 1
 
-    # --- hold
-
-    def hold(self, room: str, span: Span, now_us: int) -> None:
-        order = holds.HoldOrder(room, Interval(*span), "a complaint", "court order 1", STAFF)
-        wanted = self.model.keepable(room, span, now_us)
-        try:
-            with self.archive.database.transaction() as session:
-                placed = holds.place(session, self.archive, [order], now_us)
-        except DayGoneError:
-            assert wanted == []
-            self.seen["day gone"] += 1
-            return
-        assert [Span(hold.start_us, hold.end_us) for hold in placed] == wanted
-        for hold in placed:
-            self.model.holds[hold.id] = Held(hold.id, room, Span(hold.start_us, hold.end_us))
-        self.seen["held"] += 1
-
-    def release(self, hold_id: int, now_us: int) -> None:
-        """By hand, as the command does it: refused while a request stands behind the hold (invariant 7)."""
-        held = self.model.holds[hold_id]
-        try:
-            with self.archive.database.transaction() as session:
-                holds.require_decided(session, self.archive, hold_id, now_us)
-                holds.release(session, self.archive, hold_id, actor=STAFF, reason="done", now_us=now_us)
-        except HoldError:
-            assert held.request is not None
-            assert not self._may_end(held.request, now_us)
-            self.seen["release refused"] += 1
-            return
-        assert held.request is None or self._may_end(held.request, now_us)
-        del self.model.holds[hold_id]
-        self.seen["released"] += 1
-
-    # --- requests
-
-    def register(self, room: str | None, remembered: Any, interval: Interval, now_us: int) -> str | None:
-        """What the resident saw a number for is held, whole, in every room that it may be about."""
-        asked = application(room=room, remembered=remembered, interval=interval)
-        span = Span(interval.start_us, interval.end_us)
-        rooms = [room] if room else list(self.rooms)
-        wanted = {each: self.model.keepable(each, span, now_us) for each in rooms}
-        registrar = Registrar(self.archive, RequestSecrets.of(self.archive.server_key))
-        try:
-            number = registrar.register(asked, "127.0.0.1", now_us).number
-        except DayGoneError:
-            assert not all(wanted.values())
-            self.seen["request too late"] += 1
-            return None
-        assert self._adopt_holds(number) == {
-            (each, piece) for each, pieces in wanted.items() for piece in pieces
-        }
-        self.requests[number] = span
-        self.seen["registered"] += 1
-        return number
-
-    def decide(self, number: str, step: str, now_us: int) -> None:
-        """One step of staff or resident; a step that the request's state forbids changes nothing."""
-        desk, asked = Desk(self.archive), self.requests[number]
-        before = self._holds_of(number)
-        room = before[0].room if before else self.rooms[0]
-        try:
-            if step == "approve":
-                self._approve(desk, number, room, asked, now_us)
-            elif step == "refuse":
-                desk.refuse(number, "not at that meeting", STAFF, now_us)
-            elif step == "withdraw":
-                desk.withdraw(number, now_us)
-            elif step == "reopen":
-                desk.reopen(number, "an appeal", STAFF, now_us)
-            else:
-                may_end = self._may_end(number, now_us)
-                desk.close(number, "the appeal period is over", STAFF, now_us)
-                assert may_end
-                for hold in before:
-                    del self.model.holds[hold.id]
-        except (IllegalTransition, DecisionError, DayGoneError) as error:
-            self.seen[f"{step} refused"] += 1
-            self.seen["appeal running"] += getattr(error, "code", "") == "appeal_running"
-            self._adopt_holds(number)
-            return
-        self.seen[step] += 1
-
-    def _approve(self, desk: Desk, number: str, room: str, asked: Span, now_us: int) -> None:
-        """Half an hour of what was asked; the rest of the request's holds is let go by that decision."""
-        approved = Interval(asked.start_us, min(asked.end_us, asked.start_us + 1800 * 10**6))
-        desk.match(number, room, STAFF, now_us)
-        desk.set_interval(number, approved, STAFF, now_us)
-        desk.record_identity(number, Basis.DOCUMENT, "паспорт", STAFF, now_us)
-        covered = {hold.span for hold in self._holds_of(number) if hold.room == room}
-        desk.approve(number, Seen(room, approved), STAFF, now_us)
-        kept = self._adopt_holds(number)
-        assert all(each == room for each, _ in kept)
-        assert {
-            Span(max(span.start_us, approved.start_us), min(span.end_us, approved.end_us))
-            for span in covered
-            if span.meets(Span(approved.start_us, approved.end_us))
-        } <= {span for _, span in kept}
-
-    def _may_end(self, number: str, now_us: int) -> bool:
-        """Invariant 7: decided, and the appeal period of a refusal over."""
-        with self.archive.database.reading() as session:
-            request = session.scalars(select(Request).where(Request.number == number)).one()
-        over = request.appeal_until_us is None or now_us >= request.appeal_until_us
-        return request.status in {"decided", "withdrawn"} and over
-
-    def _holds_of(self, number: str) -> list[Held]:
-        return [hold for hold in self.model.holds.values() if hold.request == number]
-
-    def _adopt_holds(self, number: str) -> set[tuple[str, Span]]:
-        """The request's holds in force become the model's."""
-        for hold in self._holds_of(number):
-            del self.model.holds[hold.id]
-        with self.archive.database.reading() as session:
-            statement = select(Hold).join(Request, Request.id == Hold.request_id)
-            rows = session.scalars(
-                statement.where(Request.number == number, Hold.released_us.is_(None))
-            ).all()
-        for row in rows:
-            self.model.holds[row.id] = Held(row.id, row.room, Span(row.start_us, row.end_us), number)
-        return {(row.room, Span(row.start_us, row.end_us)) for row in rows}
+    # --- thumbnails
 
     def derive(self, which: int, now_us: int, step: str | None) -> bool:
         """Thumbnails of one of the segments that stand, as its job makes them; killed when `step` is reached,
@@ -259,11 +126,11 @@ class Driver:
                 raise Killed
 
         segment = standing[which % len(standing)]
-        self._dying(lambda: self.seen.update([derive_now(self.archive, segment, now_us, fault=fault)]))
-        if self._died:
+        died = self.dying(lambda: self.seen.update([derive_now(self.archive, segment, now_us, fault=fault)]))
+        if died:
             self.seen[f"died at {step} of thumbnails"] += 1
             self.underived.add(segment)
-        return self._died
+        return died
 
     def derive_what_died(self, now_us: int) -> None:
         for segment in self.underived:
@@ -300,10 +167,10 @@ class Driver:
                 raise Killed
 
         if step == "half_unlinked":
-            self._with_dying_store(lambda: self._run(now_us, purge.no_fault))
+            died = self.with_dying_store(lambda: self._run(now_us, purge.no_fault))
         else:
-            self._dying(lambda: self._run(now_us, fault))
-        if self._died:
+            died = self.dying(lambda: self._run(now_us, fault))
+        if died:
             self.seen[f"died at {step}"] += 1
         stored = self._take_stock(now_us)
         self.model.forget(stored, now_us)
@@ -387,35 +254,4 @@ class Driver:
         kind, _, reference = ground.partition(":")
         if kind == "hold":
             return [int(reference)]
-        return [hold.id for hold in self._holds_of(reference)] if kind == "request" else []
-
-    # --- death
-
-    _died = False
-
-    def _dying(self, action: Callable[[], None]) -> None:
-        """Afterwards the archive is opened anew, as after a restart."""
-        self._died = False
-        try:
-            action()
-        except Killed:
-            self._died = True
-            self.reopen()
-
-    def _with_dying_store(self, action: Callable[[], None]) -> None:
-        whole = self.archive
-        dying = SealedStore(DyingStore(whole.store.raw.root), whole.store.keys)
-        self.archive = dataclasses.replace(whole, store=dying)
-        try:
-            self._dying(action)
-        finally:
-            if not self._died:
-                self.archive = whole
-
-    def reopen(self) -> None:
-        """A restart: uploads under way are lost, their temporary objects swept."""
-        self.archive.close()
-        self.archive = Archive.open(self.archive.settings)
-        self.archive.store.sweep(alone=True)
-        for agent in self.agents.values():
-            agent.archive = self.archive
+        return [hold.id for hold in self.keeping.holds_of(reference)] if kind == "request" else []

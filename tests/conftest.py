@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,7 +12,7 @@ from playwright.sync_api import sync_playwright
 from tests.chromium import CHROMIUM, FLAGS
 from tests.footage import make_archive
 from tests.hashing import cheapen
-from tests.postgresql import Server
+from tests.postgresql import private_server
 from tests.swift import Swift, require_swift
 
 # A deadline per example measures the load of the machine, not the code under test.
@@ -41,13 +38,9 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def postgresql():
-    """A private PostgreSQL server, one a pytest process. Its path is short: a socket's has a limit."""
-    parent = Path(tempfile.mkdtemp(prefix="protokol-pg-"))
-    parent.chmod(0o755)
-    server = Server(parent / "pg")
-    yield server
-    server.stop()
-    shutil.rmtree(parent)
+    """A private PostgreSQL server, one a pytest process."""
+    with private_server() as server:
+        yield server
 
 
 @pytest.fixture

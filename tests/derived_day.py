@@ -11,7 +11,6 @@ from archive import derived
 from archive.models import Job, Segment
 from archive.system import Archive
 from recorder.instants import US_PER_MINUTE, local_midnight_us
-from recorder.intervals import Interval
 from retention import holds, purge
 from tests.dying import Killed
 from tests.thumbnails import derive_now
@@ -33,12 +32,6 @@ def job_rows(archive: Archive) -> dict[str, str]:
 def contents(archive: Archive, segment_id: str) -> derived.Contents:
     with archive.database.reading() as session:
         return derived.read(archive.store, session.get_one(Segment, segment_id).object_name)
-
-
-def hold(archive: Archive, start_us: int, end_us: int) -> int:
-    order = holds.HoldOrder("108", Interval(start_us, end_us), "a complaint", "court order 1", "user:3")
-    with archive.database.transaction() as session:
-        return holds.place(session, archive, [order], start_us)[0].id
 
 
 def release(archive: Archive, number: int) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,3 +130,16 @@ class Server:
         done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **self._account)
         if done.returncode:
             raise RuntimeError(f"{command[0]}: {done.stderr[-2000:]}")
+
+
+@contextmanager
+def private_server() -> Iterator[Server]:
+    """One of one's own. Its path is short: a socket's has a limit."""
+    parent = Path(tempfile.mkdtemp(prefix="protokol-pg-"))
+    parent.chmod(0o755)
+    server = Server(parent / "pg")
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(parent)

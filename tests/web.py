@@ -77,6 +77,25 @@ def serving(archive: Archive, clock: Any = now_us) -> Iterator[str]:
             thread.join(10)
 
 
+@contextmanager
+def logged_in(url: str, role: str, **options: Any) -> Iterator[Client]:
+    """A browser of the person of this role (see `add_staff`); `options` as httpx wants them."""
+    with Client(base_url=url, **{"timeout": 30, **options}) as client:
+        answer = client.log_in(role)
+        assert not answer.is_error, answer.text
+        yield client
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The document of an error, as programs get it; it must be this one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    document: dict[str, Any] = answer.json()
+    assert (document["status"], document["code"]) == (status, code)
+    assert document["detail"]
+    return document
+
+
 def add_staff(archive: Archive) -> None:
     """One person of each role, named after it."""
     for role in ("clerk", "operator", "reviewer", "auditor", "admin"):

@@ -93,21 +93,23 @@ class House:
         item, chance = self.rng.choice(items), self.rng.random()
         if chance < 0.3:
             before, after = (self.rng.randrange(3 * 24 * 60) * US_PER_MINUTE for _ in range(2))
-            self.driver.hold(item.room, Span(item.span.start_us - before, item.span.end_us + after), now_us)
-        elif chance < 0.6 and len(self.driver.requests) < 40:
+            self.driver.keeping.hold(
+                item.room, Span(item.span.start_us - before, item.span.end_us + after), now_us
+            )
+        elif chance < 0.6 and len(self.driver.keeping.requests) < 40:
             self._ask(item, now_us)
-        elif chance < 0.9 and self.driver.requests:
+        elif chance < 0.9 and self.driver.keeping.requests:
             step = self.rng.choice(["approve", "approve", "refuse", "withdraw", "close"])
-            self.driver.decide(self.rng.choice(sorted(self.driver.requests)), step, now_us)
+            self.driver.keeping.decide(self.rng.choice(sorted(self.driver.keeping.requests)), step, now_us)
         elif self.driver.model.holds:
-            self.driver.release(self.rng.choice(sorted(self.driver.model.holds)), now_us)
+            self.driver.keeping.release(self.rng.choice(sorted(self.driver.model.holds)), now_us)
 
     def _ask(self, item: Item, now_us: int) -> None:
         day = date_of(item.span.start_us)
         minute = (item.span.start_us - instant_us(day)) // US_PER_MINUTE % (24 * 60)
         remembered = Remembered(day, About.HALF_HOUR, time(*divmod(minute, 60)))
         room = None if self.rng.random() < 0.2 else item.room
-        self.driver.register(room, remembered, asked_interval(remembered, KYIV), now_us)
+        self.driver.keeping.register(room, remembered, asked_interval(remembered, KYIV), now_us)
 
     def look(self, now_us: int) -> None:
         """At the oldest of each room without a purpose, and at what is held with one."""

@@ -21,6 +21,7 @@ from retrieval_api.requests.keys import RequestSecrets
 from retrieval_api.requests.registration import Registrar
 from tests.dying import Killed
 from tests.footage import ROOMS, FakeAgent
+from tests.holding import hold
 from tests.requesting import DAY, application, at, purge_at
 
 pytestmark = pytest.mark.both_databases
@@ -59,12 +60,6 @@ def fill(archive: Archive) -> FakeAgent:
 def read(archive: Archive, now_us: int, day: date = DAY, room: str = "108") -> day_figures.DayState:
     with archive.database.reading() as session:
         return day_figures.read(session, archive.configurations, day, day, now_us, [room])[0]
-
-
-def hold(archive: Archive, start_us: int, end_us: int) -> int:
-    order = holds.HoldOrder("108", Interval(start_us, end_us), "a complaint", "court order 1", "user:3")
-    with archive.database.transaction() as session:
-        return holds.place(session, archive, [order], start_us)[0].id
 
 
 def release(archive: Archive, hold_id: int, now_us: int) -> None:

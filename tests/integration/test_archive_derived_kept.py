@@ -22,13 +22,13 @@ from tests.derived_day import (
     contents,
     destroy,
     die_in_purge,
-    hold,
     job_rows,
     killed,
     names,
     release,
 )
 from tests.footage import FakeAgent
+from tests.holding import hold
 from tests.thumbnails import answering, derive_now, object_of, rows
 
 

@@ -145,15 +145,15 @@ class Life(RuleBasedStateMachine):
         room, span = self.something(which)
         start_us, end_us = span.start_us - before_s * US_PER_SECOND, span.end_us + after_s * US_PER_SECOND
         if start_us < end_us:
-            self.driver.hold(room, Span(start_us, end_us), self.now_us)
+            self.driver.keeping.hold(room, Span(start_us, end_us), self.now_us)
 
     @precondition(lambda self: self.driver.model.holds)
     @rule(which=_some)
     def release_a_hold(self, which):
         held = sorted(self.driver.model.holds)
-        self.driver.release(held[which % len(held)], self.now_us)
+        self.driver.keeping.release(held[which % len(held)], self.now_us)
 
-    @precondition(lambda self: len(self.driver.requests) < 3)
+    @precondition(lambda self: len(self.driver.keeping.requests) < 3)
     @rule(which=_some, any_room=st.booleans(), about=st.sampled_from(About), step=_step)
     def register_a_request(self, which, any_room, about, step):
         room, span = self.something(which)
@@ -161,20 +161,20 @@ class Life(RuleBasedStateMachine):
         minutes = (span.start_us - instant_us(day)) // US_PER_MINUTE % (24 * 60)
         remembered = Remembered(day, about, time(*divmod(minutes, 60)) if about.needs_time else None)
         interval = asked_interval(remembered, KYIV)
-        number = self.driver.register(None if any_room else room, remembered, interval, self.now_us)
+        number = self.driver.keeping.register(None if any_room else room, remembered, interval, self.now_us)
         if number and step:
-            self.driver.decide(number, step, self.now_us)
+            self.driver.keeping.decide(number, step, self.now_us)
         if number and step == "refuse":
             # Invariant 7: the appeal period has just begun.
-            self.driver.decide(number, "close", self.now_us)
+            self.driver.keeping.decide(number, "close", self.now_us)
             if which % 2:
-                self.driver.decide(number, "reopen", self.now_us)
+                self.driver.keeping.decide(number, "reopen", self.now_us)
 
-    @precondition(lambda self: self.driver.requests)
+    @precondition(lambda self: self.driver.keeping.requests)
     @rule(which=_some, step=st.sampled_from(["approve", "refuse", "withdraw", "reopen", "close", "close"]))
     def decide_a_request(self, which, step):
-        numbers = sorted(self.driver.requests)
-        self.driver.decide(numbers[which % len(numbers)], step, self.now_us)
+        numbers = sorted(self.driver.keeping.requests)
+        self.driver.keeping.decide(numbers[which % len(numbers)], step, self.now_us)
 
     # --- time
 
@@ -237,7 +237,7 @@ class Life(RuleBasedStateMachine):
         """On each ground that there is."""
         room, span = self.something(which)
         wide = Span(span.start_us - margin_s * US_PER_SECOND, span.end_us + margin_s * US_PER_SECOND)
-        held, numbers = sorted(self.driver.model.holds), sorted(self.driver.requests)
+        held, numbers = sorted(self.driver.model.holds), sorted(self.driver.keeping.requests)
         grounds = ["audit", "fault_check"]
         grounds += [f"hold:{held[other % len(held)]}"] if held else []
         grounds += [f"request:{numbers[other % len(numbers)]}"] if numbers else []

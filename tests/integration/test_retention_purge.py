@@ -34,6 +34,7 @@ from retention import certificate, holds, purge
 from retention.errors import ClockError, ConfirmationError, PurgeError
 from tests.attacker import attack
 from tests.footage import ROOMS, FakeAgent, make_archive, unsigned
+from tests.holding import hold
 
 pytestmark = pytest.mark.both_databases
 
@@ -54,14 +55,6 @@ def agent(archive):
 def rows(archive: Archive, model) -> list:
     with archive.database.reading() as session:
         return list(session.scalars(select(model)))
-
-
-def hold(
-    archive: Archive, start_us: int, end_us: int, placed_us: int | None = None, room: str = "108"
-) -> int:
-    order = holds.HoldOrder(room, Interval(start_us, end_us), "a complaint", "court order 1", "user:3")
-    with archive.database.transaction() as session:
-        return holds.place(session, archive, [order], placed_us or start_us)[0].id
 
 
 def run(archive: Archive, at_us: int = DUE, **options) -> purge.Report:

@@ -24,6 +24,7 @@ from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us
 from recorder.intervals import Interval
 from retention import frozen, holds, purge, shred
 from tests.footage import FakeAgent, make_archive
+from tests.holding import hold
 
 NOON = local_midnight_us(date(2026, 11, 20), "Europe/Kyiv") + 720 * US_PER_MINUTE
 DUE = local_midnight_us(date(2026, 12, 20), "Europe/Kyiv")
@@ -33,12 +34,6 @@ LATER = local_midnight_us(date(2026, 12, 21), "Europe/Kyiv")
 @pytest.fixture
 def agent(archive):
     return FakeAgent(archive)
-
-
-def hold(archive, start_us, end_us):
-    order = holds.HoldOrder("108", Interval(start_us, end_us), "a complaint", "court order 1", "user:3")
-    with archive.database.transaction() as session:
-        return holds.place(session, archive, [order], start_us)[0].id
 
 
 def run(archive, now_us=DUE):

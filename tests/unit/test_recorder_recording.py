@@ -23,9 +23,10 @@ from recorder.coverage import SOUND_JOINT_US
 from recorder.intervals import Interval, subtract
 from recorder.ledger import Ledger
 from recorder.manifest import SegmentManifest, Track
+from recorder.open_segment import MediaError
 from recorder.recording import Recording, RecordingTerms
 from recorder.room_sound import RoomSound
-from recorder.run import CopiedSound, MediaError, Picture
+from recorder.run import CopiedSound, Picture
 from recorder.session import Session
 from recorder.spool import Spool
 from tests.agent_media import Bytes, mux, pictures, sounds

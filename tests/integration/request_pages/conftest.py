@@ -10,7 +10,7 @@ from recorder.instants import US_PER_SECOND
 from tests.footage import FakeAgent, make_archive
 from tests.integration.request_pages.site import NOW
 from tests.requesting import at
-from tests.web import Client, Clock, add_staff, serving
+from tests.web import Client, Clock, add_staff, logged_in, serving
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +55,5 @@ def resident(url):
 
 @pytest.fixture
 def operator(url):
-    with Client(base_url=url, follow_redirects=True) as made:
-        made.log_in("operator")
+    with logged_in(url, "operator", follow_redirects=True) as made:
         yield made

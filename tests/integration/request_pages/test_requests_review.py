@@ -11,7 +11,7 @@ from recorder.instants import US_PER_SECOND
 from tests.footage import FakeAgent
 from tests.integration.request_pages.site import DIGITS, actions, log_in, register, rows_of
 from tests.requesting import at
-from tests.web import Client
+from tests.web import Client, logged_in
 
 
 def test_the_queue_shows_requests_without_a_room_first_and_how_many_a_contact_has(resident, operator) -> None:
@@ -93,8 +93,7 @@ def test_each_role_does_its_own(url, resident, role, action, allowed) -> None:
 def test_a_clerk_reissues_a_pin_and_the_old_one_dies_with_its_session(url, resident) -> None:
     number, pin = register(resident)
     log_in(resident, number, pin)
-    with Client(base_url=url, follow_redirects=True) as clerk:
-        clerk.log_in("clerk")
+    with logged_in(url, "clerk", follow_redirects=True) as clerk:
         page = f"/staff/requests/{number}"
         assert clerk.form(page, f"{page}/pin", document="").status_code == 422
         shown = clerk.form(page, f"{page}/pin", document="id_card")

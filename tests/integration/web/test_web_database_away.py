@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import pytest
 from sqlalchemy import text
 
@@ -13,7 +9,7 @@ from recorder.instants import now_us
 from recorder.shipper import Retry, judge
 from recorder.uplink import Uplink
 from tests.footage import SECOND, FakeAgent, make_archive
-from tests.postgresql import Server
+from tests.postgresql import private_server
 from tests.web import Client, add_staff, serving
 
 TOKEN = "a token of the alert system"
@@ -22,12 +18,8 @@ TOKEN = "a token of the alert system"
 @pytest.fixture(scope="module")
 def server():
     """One that may be stopped: no other test's."""
-    parent = Path(tempfile.mkdtemp(prefix="protokol-pg-"))
-    parent.chmod(0o755)
-    made = Server(parent / "pg")
-    yield made
-    made.stop()
-    shutil.rmtree(parent)
+    with private_server() as made:
+        yield made
 
 
 @pytest.fixture

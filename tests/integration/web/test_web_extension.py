@@ -68,13 +68,6 @@ def url(archive, clock):
         yield served
 
 
-@pytest.fixture
-def operator(url):
-    with Client(base_url=url, timeout=30) as client:
-        client.log_in("operator")
-        yield client
-
-
 def heard(archive, room, at_us, *, in_use):
     status = {
         "agent_version": "1",

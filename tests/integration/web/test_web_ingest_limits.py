@@ -7,28 +7,13 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
-import pytest
 
 from archive.upload import MAX_BODY_BYTES
 from recorder.instants import now_us
 from retrieval_api import admission
 from retrieval_api.app import create_app
 from tests.event_loops import run_apart
-from tests.footage import SECOND, FakeAgent, make_archive
-from tests.web import serving
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    made = make_archive(tmp_path_factory.mktemp("ingest-limits"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def url(archive):
-    with serving(archive) as address:
-        yield address
+from tests.footage import SECOND, FakeAgent
 
 
 def put(url: str, agent: FakeAgent, signed, content, **headers: str) -> httpx.Response:

@@ -13,35 +13,10 @@ from archive.models import RoomStatus
 from recorder.health_rules import Condition
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from retrieval_api import wording
-from tests.footage import FakeAgent, make_archive
-from tests.web import Client, add_staff, serving
+from tests.footage import make_archive
+from tests.web import Client, serving
 
 TOKEN = "token-of-the-watchers"
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    made = make_archive(tmp_path_factory.mktemp("health"))
-    add_staff(made)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def agent(archive):
-    return FakeAgent(archive)
-
-
-@pytest.fixture(scope="module")
-def url(archive):
-    with serving(archive) as served:
-        yield served
-
-
-@pytest.fixture
-def client(url):
-    with Client(base_url=url, timeout=30) as made:
-        yield made
 
 
 def condition(name: str, source: str = "main", **more: Any) -> dict[str, Any]:
@@ -87,7 +62,7 @@ def scraped(client, **headers: str) -> dict[tuple[str, ...], float]:
 def test_every_condition_has_its_words() -> None:
     assert set(wording.CONDITIONS) == {each.value for each in Condition}
     assert not set(wording.CONDITIONS) & set(wording.CAUSES), "both are anchors of one page"
-    told = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    told = (Path(__file__).parents[3] / "docs" / "api.md").read_text("utf-8")
     assert not [each for each in Condition if f"`{each}`" not in told], "and stands in the interface's guide"
 
 

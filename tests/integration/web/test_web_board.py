@@ -12,48 +12,24 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from archive import viewing
 from archive.models import CustodyEvent, RoomStatus
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from retrieval_api.room_pictures import LOOK_US
-from tests.footage import FakeAgent, make_archive
-from tests.web import Client, Clock, add_staff, serving
+from tests.custody_log import viewings
+from tests.footage import FakeAgent
+from tests.web import Client
 
 BLURRED = base64.b64encode(b"\xff\xd8\xff\xe0 blurred").decode()
 CLEAR = base64.b64encode(b"\xff\xd8\xff\xe0 clear").decode()
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    made = make_archive(tmp_path_factory.mktemp("board"))
-    add_staff(made)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def agent(archive):
-    return FakeAgent(archive)
-
-
-@pytest.fixture(scope="module")
-def clock():
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def url(archive, clock):
-    with serving(archive, clock) as served:
-        yield served
-
-
 @pytest.fixture
-def client(url, clock):
+def client(client, clock):
     clock.set_us = None
-    with Client(base_url=url, timeout=30) as made:
-        yield made
+    yield client
     clock.set_us = None
 
 
@@ -166,16 +142,10 @@ def test_where_nothing_is_shown_nothing_is_asked_for(archive, client, agent) -> 
     client.log_in("operator")
     token = re.findall(r'name="csrf" value="([^"]+)"', client.get("/staff/rooms/108/look").text)[-1]
     beat(client, agent)
-    before = _opened(archive)
+    before = viewings(archive)
     assert client.post("/staff/rooms/108/look", data={"csrf": token}).status_code == 409
     assert client.post("/staff/rooms/108/look", data={"csrf": "another"}).status_code == 403
-    assert _opened(archive) == before
-
-
-def _opened(archive) -> int:
-    with archive.database.reading() as session:
-        events = select(func.count()).where(CustodyEvent.action == "view_opened")
-        return session.scalar(events)
+    assert viewings(archive) == before
 
 
 def test_footage_that_does_not_arrive_and_a_clock_apart_are_seen_by_the_server(client, agent) -> None:

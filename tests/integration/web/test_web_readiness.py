@@ -11,7 +11,7 @@ from archive.models import RoomStatus
 from archive.system import Archive
 from recorder.instants import parse_instant
 from recorder.settings import Settings
-from tests.web import Client, Clock, add_staff, serving
+from tests.web import add_staff
 
 ROOMS = """\
 council: {name: {uk: Тестова рада, en: Test council}, timezone: Europe/Kyiv}
@@ -41,17 +41,6 @@ def archive(tmp_path_factory):
     add_staff(made)
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def clock():
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def client(archive, clock):
-    with serving(archive, clock) as url, Client(base_url=url, timeout=30) as made:
-        yield made
 
 
 @pytest.fixture

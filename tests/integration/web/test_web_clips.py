@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import quote
 
 import av
-import httpx
 import pytest
 from sqlalchemy import select
 
 from archive import viewing
-from archive.models import CustodyEvent, Hold, RoomDay
+from archive.models import RoomDay
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND, format_instant, now_us, to_datetime
 from recorder.intervals import Interval
 from tests.agent_media import Bytes, mux, pictures, sounds
-from tests.footage import FakeAgent, make_archive
-from tests.web import Client, Clock, add_staff, serving
+from tests.custody_log import events
+from tests.footage import FakeAgent
+from tests.holding import hold
+from tests.web import Client, logged_in, problem
 
 ZONE = "Europe/Kyiv"
 SEGMENT_US = 2 * US_PER_SECOND
@@ -36,19 +35,7 @@ class Recorded:
         for number in range(5):
             agent.record(self.start_us + number * SEGMENT_US)
         assert agent.send(agent.gap(self.end_us, self.end_us + US_PER_MINUTE)).outcome == "accepted"
-        with archive.database.transaction() as session:
-            hold = Hold(
-                room="108",
-                start_us=self.start_us,
-                end_us=self.start_us + 2 * SEGMENT_US,
-                reason="test",
-                legal_ground="test",
-                author="user:1",
-                created_us=self.start_us,
-            )
-            session.add(hold)
-            session.flush()
-            self.hold = hold.id
+        self.hold = hold(archive, self.start_us, self.start_us + 2 * SEGMENT_US)
 
     def url(self, start_us: int | None = None, end_us: int | None = None, room: str = "108", **more) -> str:
         start = quote(format_instant(self.start_us if start_us is None else start_us, ZONE))
@@ -56,48 +43,10 @@ class Recorded:
         query = "".join(f"&{name}={value}" for name, value in more.items())
         return f"/api/v1/rooms/{room}/clip.mp4?from={start}&to={end}{query}"
 
-    def events(self, *actions: str) -> list[CustodyEvent]:
-        with self.archive.database.reading() as session:
-            statement = select(CustodyEvent).where(CustodyEvent.action.in_(actions))
-            return list(session.scalars(statement.order_by(CustodyEvent.sequence)))
-
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    archive = make_archive(tmp_path_factory.mktemp("clips"))
-    add_staff(archive)
-    yield Recorded(archive)
-    archive.close()
-
-
-@pytest.fixture(scope="module")
-def clock():
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def url(recorded, clock):
-    with serving(recorded.archive, clock) as served:
-        yield served
-
-
-@contextmanager
-def logged_in(url: str, role: str) -> Iterator[Client]:
-    with Client(base_url=url) as client:
-        assert client.log_in(role).status_code == 303
-        yield client
-
-
-@pytest.fixture(scope="module")
-def operator(url):
-    with logged_in(url, "operator") as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def auditor(url):
-    with logged_in(url, "auditor") as client:
-        yield client
+def recorded(archive):
+    return Recorded(archive)
 
 
 def test_the_whole_clip_plays_and_tells_its_interval(recorded, operator) -> None:
@@ -147,26 +96,26 @@ def test_download_is_an_attachment(recorded, operator) -> None:
 
 
 def test_ranges_of_one_look_are_one_viewing(recorded, auditor) -> None:
-    before = len(recorded.events("view_opened"))
+    before = len(events(recorded.archive, "view_opened"))
     address = recorded.url(recorded.start_us, recorded.start_us + 3 * SEGMENT_US)
     for start in (0, 5000, 90_000):
         auditor.get(address, headers={"Range": f"bytes={start}-{start + 999}"})
-    opened = recorded.events("view_opened")[before:]
+    opened = events(recorded.archive, "view_opened")[before:]
     assert len(opened) == 1
     assert json.loads(opened[0].details)["ground"] == "audit"
     viewing.close_idle(recorded.archive, now_us() + US_PER_DAY)
-    closed = json.loads(recorded.events("view_closed")[-1].details)
+    closed = json.loads(events(recorded.archive, "view_closed")[-1].details)
     assert closed["served_bytes"] == 3000
     assert recorded.start_us <= closed["served_start_us"] < closed["served_end_us"]
 
 
 def test_nothing_is_opened_without_bytes(recorded, operator) -> None:
-    before = len(recorded.events("view_opened"))
+    before = len(events(recorded.archive, "view_opened"))
     address = recorded.url(recorded.start_us, recorded.start_us + SEGMENT_US, ground="fault_check")
     etag = operator.head(address).headers["ETag"]
     operator.get(address, headers={"If-None-Match": etag})
     operator.get(address, headers={"Range": "bytes=999999999-"})
-    assert len(recorded.events("view_opened")) == before
+    assert len(events(recorded.archive, "view_opened")) == before
 
 
 def test_a_reader_that_goes_away_is_recorded(recorded, url, operator) -> None:
@@ -175,16 +124,7 @@ def test_a_reader_that_goes_away_is_recorded(recorded, url, operator) -> None:
         next(answer.iter_raw(1000))
     operator.get("/staff/board")
     viewing.close_idle(recorded.archive, now_us() + US_PER_DAY)
-    assert json.loads(recorded.events("view_closed")[-1].details)["served_bytes"] > 0
-
-
-def problem(answer: httpx.Response, status: int, code: str) -> dict:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    document = answer.json()
-    assert (document["status"], document["code"]) == (status, code)
-    assert document["detail"]
-    return document
+    assert json.loads(events(recorded.archive, "view_closed")[-1].details)["served_bytes"] > 0
 
 
 def test_staff_state_a_ground_of_their_own(recorded, operator, auditor) -> None:

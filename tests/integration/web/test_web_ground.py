@@ -8,29 +8,11 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import select
 
-from archive.models import CustodyEvent, LoginSession
+from archive.models import LoginSession
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, format_instant, now_us
-from tests.footage import FakeAgent, make_archive
-from tests.web import Client, Clock, add_staff, serving
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    archive = make_archive(tmp_path_factory.mktemp("ground"))
-    add_staff(archive)
-    yield archive
-    archive.close()
-
-
-@pytest.fixture(scope="module")
-def clock():
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def url(archive, clock):
-    with serving(archive, clock) as served:
-        yield served
+from tests.custody_log import events
+from tests.footage import FakeAgent
+from tests.web import Client, logged_in
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +21,6 @@ def clip(archive) -> str:
     FakeAgent(archive).record(start_us)
     start, end = (quote(format_instant(at, "Europe/Kyiv")) for at in (start_us, start_us + 2 * US_PER_SECOND))
     return f"/api/v1/rooms/108/clip.mp4?from={start}&to={end}"
-
-
-@pytest.fixture
-def operator(url):
-    with Client(base_url=url) as client:
-        assert client.log_in("operator").status_code == 303
-        yield client
 
 
 def state(client: Client, ground: str, reference: str = "", **more: str):
@@ -57,9 +32,7 @@ def test_a_ground_stated_once_opens_until_the_visit_ends(archive, operator, clip
     stated = state(operator, "fault_check", next="/staff/rooms/108/day?date=2026-11-20")
     assert (stated.status_code, stated.headers["Location"]) == (303, "/staff/rooms/108/day?date=2026-11-20")
     assert operator.get(clip).status_code == 200
-    with archive.database.reading() as session:
-        opened = session.scalars(select(CustodyEvent).where(CustodyEvent.action == "view_opened")).all()
-    assert json.loads(opened[-1].details)["ground"] == "fault_check"
+    assert json.loads(events(archive, "view_opened")[-1].details)["ground"] == "fault_check"
     assert 'value="fault_check" required checked' in operator.get("/staff/ground").text
     # A visit is a log-in: the next one has stated nothing yet.
     operator.form("/staff/ground", "/staff/logout")
@@ -104,8 +77,7 @@ def test_no_other_site_can_be_gone_on_to(operator) -> None:
 
 
 def test_roles_without_footage_state_no_ground(url) -> None:
-    with Client(base_url=url) as clerk:
-        clerk.log_in("clerk")
+    with logged_in(url, "clerk") as clerk:
         assert clerk.get("/staff/ground").status_code == 403
     with Client(base_url=url) as stranger:
         assert stranger.get("/staff/ground").headers["Location"].startswith("/staff/login")

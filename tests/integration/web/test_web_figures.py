@@ -22,7 +22,7 @@ from retrieval_api.requests.decision import Desk
 from retrieval_api.requests.keys import RequestSecrets
 from retrieval_api.requests.registration import Registrar
 from tests.requesting import application, at
-from tests.web import Client, Clock, add_staff, serving
+from tests.web import Client, Clock, add_staff, logged_in
 
 NOW = at(14, day=date(2026, 11, 5))
 
@@ -48,16 +48,9 @@ def clock():
     return clock
 
 
-@pytest.fixture(scope="module")
-def url(archive, clock):
-    with serving(archive, clock) as url:
-        yield url
-
-
 @pytest.fixture
 def operator(url):
-    with Client(base_url=url, follow_redirects=True, timeout=60) as client:
-        client.log_in("operator")
+    with logged_in(url, "operator", follow_redirects=True, timeout=60) as client:
         yield client
 
 

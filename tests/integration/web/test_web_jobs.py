@@ -23,39 +23,16 @@ from retention import purge
 from retention.errors import ClockError, ConfirmationError, HoldsUnconfirmedError, PurgeError
 from retention.service import KIND, RetentionService
 from retrieval_api import job_wording
-from tests.footage import FakeAgent, make_archive
-from tests.web import Client, add_staff, serving
+from tests.footage import FakeAgent
+from tests.web import Client
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    made = make_archive(tmp_path_factory.mktemp("jobs"))
-    add_staff(made)
-    with serving(made) as address:
-        yield made, address
-    made.close()
-
-
-@pytest.fixture
-def archive(served):
-    """The archive without a job, whatever the test before has left."""
-    made, _ = served
-    with made.database.transaction() as session:
+@pytest.fixture(autouse=True)
+def no_job(archive) -> None:
+    """Whatever the test before has left."""
+    with archive.database.transaction() as session:
         for each in session.scalars(select(Job)):
             session.delete(each)
-    return made
-
-
-@pytest.fixture
-def url(served):
-    return served[1]
-
-
-@pytest.fixture
-def operator(url):
-    with Client(base_url=url, timeout=30) as client:
-        client.log_in("operator")
-        yield client
 
 
 def add(archive, key, **more) -> int:

@@ -18,7 +18,7 @@ from archive.models import RoomDay
 from recorder.instants import now_us
 from retention import purge
 from tests.footage import SECOND, FakeAgent, make_archive
-from tests.web import PASSWORD, Client, add_staff, serving
+from tests.web import PASSWORD, add_staff, serving
 
 MILLION = "я" * 1_000_000
 
@@ -29,18 +29,6 @@ def archive(tmp_path_factory):
     add_staff(made)
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def url(archive):
-    with serving(archive) as served:
-        yield served
-
-
-@pytest.fixture
-def client(url):
-    with Client(base_url=url, timeout=30) as made:
-        yield made
 
 
 def test_health(client) -> None:

@@ -6,31 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.footage import FakeAgent, make_archive
-from tests.web import Client, add_staff, serving
-
 HUGE = "9" * 30
 CLIP = "/api/v1/rooms/108/clip.mp4"
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    made = make_archive(tmp_path_factory.mktemp("bounds"))
-    add_staff(made)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def agent(archive):
-    return FakeAgent(archive)
-
-
-@pytest.fixture(scope="module")
-def admin(archive):
-    with serving(archive) as url, Client(base_url=url, timeout=30) as made:
-        made.log_in("admin")
-        yield made
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,9 @@ from recorder.instants import (
     parse_instant,
 )
 from recorder.intervals import Interval
-from tests.footage import make_archive
 from tests.mp4_chance import WALL, asked, check_samples, footage
 from tests.mp4_synthetic import Footage, MadeSegment, make_segment, samples_in
-from tests.web import Client, add_staff, serving
+from tests.web import Client, logged_in
 
 ZONE = "Europe/Kyiv"
 # An example needs half a minute of the archive's time, those of all tests less than a day.
@@ -97,13 +96,9 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    archive = make_archive(tmp_path_factory.mktemp("chance"))
-    add_staff(archive)
-    with serving(archive) as url, Client(base_url=url) as client:
-        client.log_in("auditor")
+def served(archive: Archive, url: str) -> Iterator[Served]:
+    with logged_in(url, "auditor") as client:
         yield Served(archive, client)
-    archive.close()
 
 
 def moved(interval: Interval, shift_us: int) -> Interval:

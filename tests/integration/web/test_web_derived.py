@@ -7,10 +7,9 @@ from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import select
 
 from archive import viewing
-from archive.models import CustodyEvent, RoomDay
+from archive.models import RoomDay
 from recorder.instants import (
     US_PER_MINUTE,
     US_PER_SECOND,
@@ -19,11 +18,11 @@ from recorder.instants import (
     local_midnight_us,
     now_us,
 )
-from recorder.intervals import Interval
-from retention import holds
-from tests.footage import FakeAgent, make_archive
+from tests.custody_log import events
+from tests.footage import FakeAgent
+from tests.holding import hold
 from tests.thumbnails import derive_now
-from tests.web import Client, Clock, add_staff, serving
+from tests.web import Client, logged_in
 
 ZONE = "Europe/Kyiv"
 # Of the day before, whatever the hour: so that nothing here meets midnight.
@@ -37,29 +36,24 @@ class Recorded:
     first four.
     """
 
-    def __init__(self, directory) -> None:
-        self.archive = make_archive(directory)
-        add_staff(self.archive)
-        agent = FakeAgent(self.archive)
+    def __init__(self, archive) -> None:
+        self.archive = archive
+        agent = FakeAgent(archive)
         segments = [agent.record(NOON + 2 * number * US_PER_SECOND) for number in range(5)]
         for segment in segments[:4]:
             derive_now(self.archive, segment)
-        order = holds.HoldOrder(
-            "108", Interval(NOON, NOON + 4 * US_PER_SECOND), "a complaint", "court order 1", "user:3"
-        )
-        with self.archive.database.transaction() as session:
-            self.hold = holds.place(session, self.archive, [order], NOON)[0].id
-
-    def events(self, action: str) -> list[CustodyEvent]:
-        with self.archive.database.reading() as session:
-            statement = select(CustodyEvent).where(CustodyEvent.action == action)
-            return list(session.scalars(statement.order_by(CustodyEvent.sequence)))
+        self.hold = hold(archive, NOON, NOON + 4 * US_PER_SECOND)
 
     def set_day(self, **values) -> None:
         with self.archive.database.transaction() as session:
             day = session.get_one(RoomDay, ("108", DAY.isoformat()))
             for name, value in values.items():
                 setattr(day, name, value)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def recorded(archive):
+    return Recorded(archive)
 
 
 def picture(at_us: int, room: str = "108", **more: str) -> str:
@@ -70,40 +64,6 @@ def picture(at_us: int, room: str = "108", **more: str) -> str:
 def curve(date: str = DAY.isoformat(), **more: str) -> str:
     query = "".join(f"&{name}={value}" for name, value in more.items())
     return f"/api/v1/rooms/108/loudness?date={date}{query}"
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    recorded = Recorded(tmp_path_factory.mktemp("derived"))
-    yield recorded
-    recorded.archive.close()
-
-
-@pytest.fixture(scope="module")
-def clock():
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def url(recorded, clock):
-    with serving(recorded.archive, clock) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def clients(url):
-    names = ("operator", "auditor", "clerk")
-    opened = {name: Client(base_url=url, timeout=30) for name in names}
-    for name, client in opened.items():
-        assert client.log_in(name).status_code == 303
-    yield opened
-    for client in opened.values():
-        client.close()
-
-
-@pytest.fixture
-def operator(clients):
-    return clients["operator"]
 
 
 def test_the_newest_picture_at_or_before_the_moment_is_given_with_its_own_time(operator):
@@ -140,17 +100,18 @@ def test_where_there_is_none_the_answer_says_why(operator):
     assert operator.get("/api/v1/rooms/108/thumbnail.jpg?at=noon&ground=fault_check").status_code == 400
 
 
-def test_no_picture_without_a_role_and_a_ground(clients, url, recorded):
+def test_no_picture_without_a_role_and_a_ground(url, operator, recorded):
     with Client(base_url=url) as stranger:
         assert stranger.get(picture(NOON)).status_code == 401
         assert stranger.get(curve()).status_code == 401
-    assert clients["clerk"].get(picture(NOON, ground="fault_check")).status_code == 403
-    assert clients["clerk"].get(curve()).status_code == 403
-    before = len(recorded.events("view_opened"))
-    answer = clients["operator"].get(picture(NOON))
+    with logged_in(url, "clerk") as clerk:
+        assert clerk.get(picture(NOON, ground="fault_check")).status_code == 403
+        assert clerk.get(curve()).status_code == 403
+    before = len(events(recorded.archive, "view_opened"))
+    answer = operator.get(picture(NOON))
     assert (answer.status_code, answer.json()["code"]) == (428, "ground_required")
-    assert clients["operator"].get(picture(NOON, ground="hold:999")).status_code == 422
-    assert len(recorded.events("view_opened")) == before
+    assert operator.get(picture(NOON, ground="hold:999")).status_code == 422
+    assert len(events(recorded.archive, "view_opened")) == before
 
 
 def test_a_hold_shows_nothing_beside_what_it_holds(operator, recorded):
@@ -158,41 +119,40 @@ def test_a_hold_shows_nothing_beside_what_it_holds(operator, recorded):
     assert operator.get(picture(NOON + 3 * US_PER_SECOND, ground=ground)).status_code == 200
     beside = operator.get(picture(NOON + 5 * US_PER_SECOND, ground=ground))
     assert (beside.status_code, beside.json()["code"]) == (403, "outside_purpose")
-    opened = json.loads(recorded.events("view_opened")[-1].details)
+    opened = json.loads(events(recorded.archive, "view_opened")[-1].details)
     assert (opened["start_us"], opened["end_us"]) == (NOON, NOON + 4 * US_PER_SECOND)
 
 
-def test_a_strip_of_pictures_is_one_viewing_that_tells_what_was_shown(clients, recorded, clock):
-    auditor = clients["auditor"]
-    before = len(recorded.events("view_opened"))
+def test_a_strip_of_pictures_is_one_viewing_that_tells_what_was_shown(auditor, recorded, clock):
+    before = len(events(recorded.archive, "view_opened"))
     for number in range(4):
         assert auditor.get(picture(NOON + 2 * number * US_PER_SECOND)).status_code == 200
     # What was served is written down some twenty seconds later.
     clock.forward(21 * US_PER_SECOND)
     assert auditor.get(picture(NOON)).status_code == 200
     clock.set_us = None
-    opened = recorded.events("view_opened")[before:]
+    opened = events(recorded.archive, "view_opened")[before:]
     assert len(opened) == 1
     details = json.loads(opened[0].details)
     assert (details["ground"], details["start_us"]) == ("audit", MIDNIGHT)
     viewing.close_idle(recorded.archive, clock(), everything=True)
     closed = next(
         json.loads(each.details)
-        for each in reversed(recorded.events("view_closed"))
+        for each in reversed(events(recorded.archive, "view_closed"))
         if each.subject == opened[0].subject
     )
     assert (closed["served_start_us"], closed["served_end_us"]) == (NOON, NOON + 6 * US_PER_SECOND + 1)
 
 
 def test_the_curve_of_a_day_is_numbers_and_opens_nothing(operator, recorded):
-    before = len(recorded.events("view_opened"))
+    before = len(events(recorded.archive, "view_opened"))
     answer = operator.get(curve())
     assert answer.headers["Cache-Control"] == "private, no-cache"
     told = answer.json()
     assert (told["start_us"], told["step_us"]) == (NOON, US_PER_SECOND)
     # One step a segment is made by these tests' stand-in for the decoder.
     assert told["values"] == [42, None, 42, None, 42, None, 42]
-    assert len(recorded.events("view_opened")) == before
+    assert len(events(recorded.archive, "view_opened")) == before
     assert operator.get(curve(source="door")).json()["values"] == []
     before_it = DAY - timedelta(days=1)
     empty = operator.get(curve(before_it.isoformat())).json()

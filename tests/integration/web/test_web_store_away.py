@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from sqlalchemy import func, select
 
-from archive.models import CustodyEvent
 from archive.store import StoreAwayError
 from recorder.instants import format_instant, now_us
 from recorder.shipper import Retry, judge
 from recorder.uplink import Uplink
 from retrieval_api.app import create_app
+from tests.custody_log import viewings
 from tests.event_loops import run_apart
-from tests.footage import SECOND, FakeAgent
+from tests.footage import SECOND, FakeAgent, make_archive
 from tests.web import Client, add_staff, serving
 
 
 @pytest.fixture
+def archive(tmp_path):
+    made = make_archive(tmp_path)
+    add_staff(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def recorded(archive):
-    add_staff(archive)
     agent = FakeAgent(archive)
     start_us = now_us() // SECOND * SECOND - 60 * SECOND
     agent.record(start_us)
@@ -59,13 +65,6 @@ def test_an_agent_tries_again_and_a_reader_is_told(archive, recorded, tmp_path):
         assert answer.document["outcome"] == "accepted"
         assert client.get(clip, params=asked).status_code == 200
         assert viewings(archive) == 1
-
-
-def viewings(archive) -> int:
-    """How often footage was opened, by the log of actions."""
-    with archive.database.reading() as session:
-        statement = select(func.count()).select_from(CustodyEvent)
-        return session.scalar(statement.where(CustodyEvent.action == "view_opened"))
 
 
 @pytest.mark.parametrize(

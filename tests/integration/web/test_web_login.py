@@ -12,32 +12,7 @@ from archive.models import CustodyEvent, LoginSession, User
 from recorder.instants import US_PER_MINUTE
 from retrieval_api import accounts, sessions
 from tests.footage import make_archive
-from tests.web import PASSWORD, Client, Clock, add_staff, serving
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    made = make_archive(tmp_path_factory.mktemp("web"))
-    add_staff(made)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def clock():
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def url(archive, clock):
-    with serving(archive, clock) as served:
-        yield served
-
-
-@pytest.fixture
-def client(url):
-    with Client(base_url=url) as made:
-        yield made
+from tests.web import PASSWORD, Client, add_staff, serving
 
 
 def actions(archive, since: int = 0) -> list[str]:

@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy import event, select
 
 from archive import viewing
-from archive.models import CustodyEvent, Hold, Viewing
+from archive.models import Viewing
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND, format_instant, now_us
-from tests.footage import FakeAgent, make_archive
-from tests.web import Client, Clock, add_staff, serving
+from tests.custody_log import events
+from tests.footage import FakeAgent
+from tests.holding import hold
+from tests.web import Client, logged_in, problem
 
 ZONE = "Europe/Kyiv"
 SEGMENT_US = 2 * US_PER_SECOND
@@ -33,54 +35,16 @@ class Recorded:
             agent.record(self.start_us + number * SEGMENT_US)
         agent.record(self.start_us + 5 * SEGMENT_US + US_PER_MINUTE)
         self.held = (self.start_us + 2_500_000, self.start_us + 7_000_000)
-        with archive.database.transaction() as session:
-            hold = Hold(
-                room="108",
-                start_us=self.held[0],
-                end_us=self.held[1],
-                reason="test",
-                legal_ground="test",
-                author="user:1",
-                created_us=self.start_us,
-            )
-            session.add(hold)
-            session.flush()
-            self.hold = f"hold:{hold.id}"
+        self.hold = f"hold:{hold(archive, *self.held)}"
         self.date = format_instant(self.start_us, ZONE)[:10]
 
     def url(self, ground: str = "fault_check", room: str = "108", date: str = "") -> str:
         return f"/api/v1/rooms/{room}/day.m3u8?date={date or self.date}&ground={ground}"
 
-    def events(self, action: str) -> list[CustodyEvent]:
-        with self.archive.database.reading() as session:
-            statement = select(CustodyEvent).where(CustodyEvent.action == action)
-            return list(session.scalars(statement.order_by(CustodyEvent.sequence)))
-
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    archive = make_archive(tmp_path_factory.mktemp("day"))
-    add_staff(archive)
-    yield Recorded(archive)
-    archive.close()
-
-
-@pytest.fixture(scope="module")
-def clock():
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def url(recorded, clock):
-    with serving(recorded.archive, clock) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def admin(url):
-    with Client(base_url=url) as client:
-        assert client.log_in("admin").status_code == 303
-        yield client
+def recorded(archive):
+    return Recorded(archive)
 
 
 def addresses(playlist: str) -> list[str]:
@@ -90,13 +54,6 @@ def addresses(playlist: str) -> list[str]:
 
 def init_of(playlist: str) -> str:
     return "/api/v1/rooms/108/" + re.search(r'EXT-X-MAP:URI="([^"]+)"', playlist)[1]
-
-
-def problem(answer, status: int, code: str) -> dict:
-    assert answer.status_code == status, answer.text
-    document = answer.json()
-    assert document["code"] == code
-    return document
 
 
 def test_the_day_is_whole_and_plays(recorded, admin) -> None:
@@ -136,11 +93,11 @@ def test_a_look_at_a_day_is_one_event_and_costs_no_write_for_each_part(recorded,
     clock.forward(10 * US_PER_MINUTE)
     try:
         viewing.close_idle(recorded.archive, clock())
-        before = len(recorded.events("view_opened"))
+        before = len(events(recorded.archive, "view_opened"))
         assert admin.head(recorded.url()).status_code == 200
-        assert len(recorded.events("view_opened")) == before, "nothing is opened without bytes"
+        assert len(events(recorded.archive, "view_opened")) == before, "nothing is opened without bytes"
         parts = addresses(admin.get(recorded.url()).text)
-        opened = recorded.events("view_opened")[before:]
+        opened = events(recorded.archive, "view_opened")[before:]
         assert [json.loads(each.details)["ground"] for each in opened] == ["fault_check"]
         writes = []
         watched = recorded.archive.database.engine
@@ -159,7 +116,7 @@ def test_a_look_at_a_day_is_one_event_and_costs_no_write_for_each_part(recorded,
         wait_until(lambda: writes)
         for engine in (watched, recorded.archive.database._writer):
             event.remove(engine, "before_cursor_execute", note)
-        assert len(recorded.events("view_opened")) == before + 1
+        assert len(events(recorded.archive, "view_opened")) == before + 1
         # What is told of the second part may come just before or just after the clock's step.
         wait_until(lambda: served(recorded)[2] in (sent, first_two))
         assert served(recorded)[:2] == (
@@ -244,8 +201,7 @@ def test_a_ground_is_needed_and_a_role(recorded, url) -> None:
         problem(client.get(part), 428, "ground_required")
         client.form("/staff/ground", ground="fault_check")
         assert client.get(recorded.url("")).status_code == 200
-    with Client(base_url=url) as clerk:
-        clerk.log_in("clerk")
+    with logged_in(url, "clerk") as clerk:
         problem(clerk.get(recorded.url()), 403, "forbidden")
 
 
@@ -276,8 +232,7 @@ def test_past_the_due_midnight_only_the_hold_opens_a_day(recorded, url, clock, a
     parts = addresses(admin.get(recorded.url()).text)
     clock.set_us = now_us() + 40 * US_PER_DAY
     try:
-        with Client(base_url=url) as client:
-            client.log_in("admin")
+        with logged_in(url, "admin") as client:
             told = problem(client.get(recorded.url()), 404, "no_footage")
             assert told["reason"] == "expired"
             assert problem(client.get(parts[0]), 404, "no_footage")["reason"] == "expired"

@@ -7,12 +7,13 @@ import json
 import pytest
 from sqlalchemy import select
 
-from archive.models import CustodyEvent, Hold, User
+from archive.models import Hold, User
 from recorder.instants import parse_instant
 from retention import holds
 from tests.browser.day_site import DATE, MONDAY, at, empty_archive, miss
+from tests.custody_log import events
 from tests.footage import FakeAgent
-from tests.web import PASSWORD, Client, Clock, add_staff, serving
+from tests.web import PASSWORD, Clock, add_staff, logged_in, serving
 
 DAY = f"/staff/rooms/228-a/day.json?date={DATE}"
 HOLD = f"/staff/rooms/228-a/hold?date={DATE}&from=10:00:00&to=10:41:30"
@@ -46,13 +47,6 @@ def archive(tmp_path):
 def url(archive, clock):
     with serving(archive, clock) as served:
         yield served
-
-
-@pytest.fixture
-def operator(url):
-    with Client(base_url=url) as client:
-        client.log_in("operator")
-        yield client
 
 
 def placed(archive) -> list[Hold]:
@@ -89,8 +83,8 @@ def test_an_interval_is_kept_by_a_form(archive, operator) -> None:
     assert answer.status_code == 303
     page = operator.get(answer.headers["Location"]).text
     assert f"Заборону знищення {hold.id} поставлено: 10:00:00–10:41:30." in page
+    (event,) = events(archive, "hold_placed")
     with archive.database.reading() as session:
-        event = session.scalars(select(CustodyEvent).where(CustodyEvent.action == "hold_placed")).one()
         operator_id = session.scalars(select(User.id).where(User.name == "operator")).one()
     assert event.actor == hold.author == f"user:{operator_id}"
     assert json.loads(event.details)["start_us"] == at("10:00")
@@ -130,8 +124,7 @@ def test_a_form_without_its_token_keeps_nothing(archive, operator) -> None:
 
 @pytest.mark.parametrize("role", ["clerk", "reviewer", "auditor"])
 def test_who_only_looks_keeps_nothing(url, role) -> None:
-    with Client(base_url=url) as client:
-        client.log_in(role)
+    with logged_in(url, role) as client:
         assert client.get(HOLD).status_code == 403
         page = client.get(f"/staff/rooms/228-a/day?date={DATE}")
         assert "data-hold" not in page.text

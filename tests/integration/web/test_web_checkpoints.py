@@ -4,27 +4,10 @@ from __future__ import annotations
 
 import json
 
-import httpx
-import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from archive import checkpoint
 from recorder.instants import US_PER_DAY, now_us
-from tests.footage import make_archive
-from tests.web import serving
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    made = make_archive(tmp_path_factory.mktemp("checkpoints"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def client(archive):
-    with serving(archive) as url, httpx.Client(base_url=url) as opened:
-        yield opened
 
 
 def test_an_archive_without_any_says_when_the_first_comes(client):
