@@ -114,8 +114,10 @@ def _asked(room: str, interval: Interval) -> dict[str, str | int]:
     }
 
 
-def _recorded(session: Session, room: str, interval: Interval) -> tuple[Interval, ...]:
-    """The stored time that overlaps the interval, joined."""
+def _recorded(session: Session, room: str, interval: Interval, source: str | None) -> tuple[Interval, ...]:
+    """The stored time that overlaps the interval, joined; of one source or of all."""
+    if source is not None:
+        return stored_time(session, room, interval).get(source, ())
     return runs(session.execute(_RECORDED, _asked(room, interval)), SEAM_US)
 
 
@@ -189,16 +191,23 @@ def rooms_of(session: Session, rooms: RoomsFile, date: str) -> list[str]:
     return in_force + [room for room in left if room not in in_force]
 
 
-def coverage(session: Session, configurations: Configurations, room: str, date: str, now_us: int) -> Coverage:
+def coverage(
+    session: Session,
+    configurations: Configurations,
+    room: str,
+    date: str,
+    now_us: int,
+    source: str | None = None,
+) -> Coverage:
     """Every instant of the day's windows up to now as recorded, gap, or not yet arrived (invariant 5).
 
-    `room` is an id. Raises UnknownRoomError.
+    `room` is an id. With a `source`, as if the room had that one alone. Raises UnknownRoomError.
     """
     day = room_days.peek(session, configurations, room, date)
     windows = merge(frozen_windows(day))
     whole = Interval(windows[0].start_us, windows[-1].end_us) if windows else None
-    recorded = _recorded(session, room, whole) if whole else ()
-    told = gaps(session, room, whole) if whole else []
+    recorded = _recorded(session, room, whole, source) if whole else ()
+    told = [gap for gap in gaps(session, room, whole) if source in (None, gap.source)] if whole else []
     past = [Interval(0, now_us)]
     explained = [*recorded, *(Interval(gap.start_us, gap.end_us) for gap in told)]
     silent = [
@@ -212,12 +221,12 @@ def coverage(session: Session, configurations: Configurations, room: str, date: 
         pending += intersect([hole], [Interval(now_us - ARRIVAL_US, now_us)])
         missing += subtract([hole], [Interval(now_us - ARRIVAL_US, now_us)])
     enrolled_us = _first_enrolment_us(session, room)
-    source, tracks = _expected(session, configurations, room)
+    first_source, tracks = _expected(session, configurations, room)
     provisional = [
         GapFact(
             hole.start_us,
             hole.end_us,
-            source,
+            source or first_source,
             tracks,
             SILENCE,
             _why(hole, enrolled_us),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -25,11 +25,13 @@ def document(
     texts: Localizer,
     *,
     names_sources: bool = False,
+    opened: Sequence[Interval] | None = None,
 ) -> dict[str, Any]:
     """Lists of `{start_us, end_us, word, …}`, cut to `horizon` where they only frame what was recorded.
 
     `request_numbers` names the request of a hold by its `request_id`; a hold without one is staff's own.
-    `names_sources`: a gap is told with its camera, because the room has several.
+    `names_sources`: a gap is told with its camera, because `facts` are of several.
+    `opened`: all that the ground of the visit may open of the day; None where it knows no limits.
     """
     zone = texts.zone
     horizon = day_view.horizon(facts, day, zone)
@@ -77,11 +79,16 @@ def document(
             for mark in beside
         ],
         "purged": told(purged, day_wording.PURGED),
+        "opened": None if opened is None else [_bounds(each) for each in opened],
     }
 
 
 def _interval(interval: Interval, word: str, **more: Any) -> dict[str, Any]:
-    return {"start_us": interval.start_us, "end_us": interval.end_us, "word": word, **more}
+    return {**_bounds(interval), "word": word, **more}
+
+
+def _bounds(interval: Interval) -> dict[str, int]:
+    return {"start_us": interval.start_us, "end_us": interval.end_us}
 
 
 def _of_hold(hold: Hold, word: str) -> dict[str, Any]:

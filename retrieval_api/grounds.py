@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from archive.door import Ground, holds_for
+from archive.door import Ground, GroundError, holds_for
 from recorder.intervals import Interval, intersect, merge, subtract
 from retrieval_api.auth import Staff
 from retrieval_api.i18n import N_
@@ -77,6 +77,18 @@ def limits(session: Session, ground: Ground, room_id: str, interval: Interval) -
     if not within:
         raise _outside(ground, room_id)
     return list(within)
+
+
+def opened(session: Session, staff: Staff, room_id: str, interval: Interval) -> list[Interval] | None:
+    """What of the interval the ground of the visit may open, empty for nothing, to be told to its staff; None
+    where it knows no limits or none is stated yet.
+    """
+    try:
+        return limits(session, of_visit(staff, None), room_id, interval)
+    except GroundError:
+        return []
+    except Problem as problem:
+        return [] if problem.code == "outside_purpose" else None
 
 
 def check_purpose(session: Session, ground: Ground, room_id: str, interval: Interval) -> None:

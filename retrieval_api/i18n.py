@@ -127,14 +127,17 @@ class Localizer:
         is_midnight = self._moment(instant_us).time() == dt.time.min
         return told.replace("00", "24", 1) if is_midnight else told
 
-    def moment(self, instant_us: int) -> str:
-        """`20.11.2026, 14:05`."""
-        return f"{self._moment(instant_us):%d.%m.%Y, %H:%M}"
+    def moment(self, instant_us: int, *, seconds: bool = False) -> str:
+        """`20.11.2026, 14:05`, or `20.11.2026, 14:05:30`."""
+        at = self._moment(instant_us)
+        return f"{at:%d.%m.%Y, %H:%M:%S}" if seconds else f"{at:%d.%m.%Y, %H:%M}"
 
-    def since(self, instant_us: int, now_us: int) -> str:
+    def since(self, instant_us: int, now_us: int, *, seconds: bool = False) -> str:
         """`13:52` for today's instants, `19.11.2026, 13:52` for others."""
         same_day = local_date(instant_us, self.zone) == local_date(now_us, self.zone)
-        return self.time(instant_us) if same_day else self.moment(instant_us)
+        if same_day:
+            return self.time_seconds(instant_us) if seconds else self.time(instant_us)
+        return self.moment(instant_us, seconds=seconds)
 
     def iso(self, instant_us: int) -> str:
         """RFC 3339 with the zone's offset, for `datetime=` attributes and links."""

@@ -142,6 +142,7 @@ class FakeAgent:
     archive: Archive
     room: str = "108"
     enrolled_us: int = 0
+    source: str = "main"
     key: AgentKey = field(init=False)
     sequence: int = 0
     previous: str | None = None
@@ -153,7 +154,7 @@ class FakeAgent:
     def _link(self, start_us: int, end_us: int) -> dict[str, Any]:
         return {
             "room": self.room,
-            "source": "main",
+            "source": self.source,
             "enrolment": self.key.enrolment,
             "sequence": self.sequence,
             "previous": self.previous,

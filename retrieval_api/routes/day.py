@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from archive.search import Coverage
 from archive.system import Archive
 from recorder.errors import ProtokolError
 from recorder.instants import US_PER_SECOND, format_instant, to_datetime
+from recorder.intervals import Interval
 from recorder.rooms import RoomConfiguration
 from recorder.working_hours import windows
 from retrieval_api import clip_plan, day_document, day_view, day_wording, grounds, pages, wording
@@ -28,6 +29,7 @@ from retrieval_api.auth import Staff
 from retrieval_api.i18n import Localizer
 from retrieval_api.pages import ArchiveDep, NowDep, localizer_of, today_of
 from retrieval_api.problems import Problem, as_problem
+from retrieval_api.routes.day_hls import day_interval
 from retrieval_api.routes.extension import CHANGE_ROLES
 from retrieval_api.routes.rooms import FootageStaff, RoomsDep
 
@@ -78,19 +80,38 @@ def _asked(
 
 @dataclass(frozen=True, slots=True)
 class _Day:
-    """What the archive knows of a room's day; `request_numbers` by the id of a request that holds it."""
+    """What the archive knows of a room's day. `request_numbers`: by the id of a request that holds it;
+    `opened`: see `grounds.opened`; `footage`: the sources that recorded any of it.
+    """
 
     room_id: str
     configuration: RoomConfiguration
     facts: Coverage
     beside: Sequence[Mark]
     request_numbers: dict[int, str]
+    opened: list[Interval] | None
+    footage: Collection[str]
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """What there is to choose from: the room's of now, then those of that day that have another name."""
+        return tuple(dict.fromkeys([*self.configuration.room.sources, *sorted(self.footage)]))
+
+    def camera(self, asked: str) -> str:
+        """The one that the page shows, by itself one of that day; empty where there is nothing to choose."""
+        if len(self.cameras) == 1:
+            return ""
+        usual = next((each for each in self.cameras if each in self.footage), self.cameras[0])
+        return asked if asked in self.cameras else usual
 
 
-def _read(archive: Archive, room: str, day: date, zone: str, now_us: int) -> _Day:
+def _read(
+    archive: Archive, staff: Staff, room: str, day: date, zone: str, now_us: int, source: str | None = None
+) -> _Day:
+    whole = day_interval(day, zone)
     with archive.database.reading() as session:
         room_id = search.room_id(session, archive.configurations, room)
-        facts = search.coverage(session, archive.configurations, room_id, day.isoformat(), now_us)
+        facts = search.coverage(session, archive.configurations, room_id, day.isoformat(), now_us, source)
         wanted = {hold.request_id for hold in facts.holds}
         numbers = session.execute(
             select(Application.id, Application.number).where(Application.id.in_(wanted))
@@ -101,6 +122,8 @@ def _read(archive: Archive, room: str, day: date, zone: str, now_us: int) -> _Da
             facts,
             marks.of_day(session, room_id, day, zone),
             {row.id: row.number for row in numbers},
+            grounds.opened(session, staff, room_id, whole),
+            search.stored_time(session, room_id, whole).keys(),
         )
 
 
@@ -123,8 +146,9 @@ def day_page(
     day = asking.date_of(date_text) if date_text else today
     zone = rooms.council.timezone
     texts = localizer_of(request)
-    read = _read(archive, room, day, zone, now_us)
+    read = _read(archive, staff, room, day, zone, now_us)
     configuration, facts = read.configuration, read.facts
+    source = read.camera(source)
     clip: dict[str, Any] | None = None
     problem: Problem | None = None
     parts: list[Part] = []
@@ -132,9 +156,9 @@ def day_page(
         try:
             opening = _opening(archive, staff, read.room_id, day, asked, zone)
             try:
-                clip = _clip(archive, opening, zone, now_us)
+                clip = _clip(archive, opening, source, zone, now_us)
             except (ClipTooLongError, CodecChangeError):
-                parts = _parts(archive, opening, asked, zone, now_us)
+                parts = _parts(archive, opening, asked, source, zone, now_us)
                 raise
         except ProtokolError as error:
             problem = as_problem(error)
@@ -167,6 +191,8 @@ def day_page(
         grounds=grounds.allowed(staff.role),
         ground=_ground_in_force(staff, texts),
         source=source,
+        cameras=read.cameras,
+        opened=read.opened,
         may_hold=staff.role in CHANGE_ROLES,
         here=_address(request),
         weekdays=[date(2026, 11, 16) + timedelta(days=each) for each in range(7)],
@@ -189,11 +215,13 @@ def day_facts(
     rooms: RoomsDep,
     staff: FootageStaff,
     date_text: Annotated[str, Query(alias="date", max_length=20)],
+    source: Annotated[str, Query(max_length=40)] = "",
 ) -> JSONResponse:
-    """All that the strip of the day draws, with the words of the reader's language; no footage."""
-    del staff
+    """All that the strip of the day draws, with the words of the reader's language; no footage. Of one
+    camera where one is named, as the player's day is.
+    """
     day, texts = asking.date_of(date_text), localizer_of(request)
-    read = _read(archive, room, day, rooms.council.timezone, now_us)
+    read = _read(archive, staff, room, day, rooms.council.timezone, now_us, source or None)
     told = day_document.document(
         read.facts,
         read.beside,
@@ -201,7 +229,8 @@ def day_facts(
         day,
         now_us,
         texts,
-        names_sources=len(read.configuration.room.sources) > 1,
+        names_sources=not source and len(read.cameras) > 1,
+        opened=read.opened,
     )
     return JSONResponse(
         {**told, "words": day_wording.sentences(texts)}, headers={"Cache-Control": "no-store"}
@@ -215,6 +244,10 @@ def _ground_in_force(staff: Staff, texts: Localizer) -> str:
     except (Problem, GroundError):
         return ""
     return texts.gettext(wording.GROUNDS.get(ground.kind, ground.kind), reference=ground.reference or "")
+
+
+def _of_camera(source: str) -> dict[str, str]:
+    return {"source": source} if source else {}
 
 
 def _address(request: Request) -> str:
@@ -240,11 +273,13 @@ def _opening(
     return clip_plan.Opening(staff.actor, room_id, interval, ground)
 
 
-def _parts(archive: Archive, opening: clip_plan.Opening, asked: Asked, zone: str, now_us: int) -> list[Part]:
+def _parts(
+    archive: Archive, opening: clip_plan.Opening, asked: Asked, source: str, zone: str, now_us: int
+) -> list[Part]:
     """Links to what can be opened one by one. The form knows whole seconds: parts are cut inward to them."""
     texts = pages.localizer("uk", zone)
     links = []
-    for each in clip_plan.divide(archive, opening, now_us).clips:
+    for each in clip_plan.divide(archive, opening, now_us, source or None).clips:
         start_us = -(-each.start_us // US_PER_SECOND) * US_PER_SECOND
         end_us = each.end_us // US_PER_SECOND * US_PER_SECOND
         if start_us < end_us:
@@ -255,20 +290,24 @@ def _parts(archive: Archive, opening: clip_plan.Opening, asked: Asked, zone: str
                 "open": "true",
                 "ground": asked.ground,
                 "reference": asked.reference,
+                **_of_camera(source),
             }
             links.append(Part(start_us, end_us, f"?{urlencode(query)}#player"))
     return links
 
 
-def _clip(archive: Archive, opening: clip_plan.Opening, zone: str, now_us: int) -> dict[str, Any]:
+def _clip(
+    archive: Archive, opening: clip_plan.Opening, source: str, zone: str, now_us: int
+) -> dict[str, Any]:
     """What the player needs. Nothing is opened yet: that is recorded when the first byte is asked for."""
     interval = opening.interval
-    file = clip_plan.find(archive, opening, now_us).file
+    file = clip_plan.find(archive, opening, now_us, source or None).file
     query = urlencode(
         {
             "from": format_instant(interval.start_us, zone),
             "to": format_instant(interval.end_us, zone),
             "ground": str(opening.ground),
+            **_of_camera(source),
         }
     )
     return {

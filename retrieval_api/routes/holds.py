@@ -38,6 +38,8 @@ class Wanted:
     end: str
     reason: str = ""
     legal_ground: str = ""
+    # The camera that the day's page showed, to go back to it: a hold is of all of the room's.
+    source: str = ""
 
 
 @router.get("")
@@ -49,9 +51,10 @@ def ask(
     date_text: Annotated[str, Query(alias="date", max_length=20)],
     start: Annotated[str, Query(alias="from", max_length=20)] = "",
     end: Annotated[str, Query(alias="to", max_length=20)] = "",
+    source: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
     del staff
-    return _page(request, archive, room, Wanted(asking.date_of(date_text), start, end))
+    return _page(request, archive, room, Wanted(asking.date_of(date_text), start, end, source=source))
 
 
 @router.post("")
@@ -71,6 +74,7 @@ def place(
         form.get("to", "")[:20],
         form.get("reason", "").strip(),
         form.get("legal_ground", "").strip(),
+        form.get("source", "")[:40],
     )
     zone = rooms.council.timezone
     fault, interval = _checked(wanted, zone)
@@ -98,6 +102,8 @@ def place(
         "to": texts.until(interval.end_us, seconds=True),
         "held": str(number),
     }
+    if wanted.source:
+        told["source"] = wanted.source
     if not whole:
         told["part"] = "1"
     return RedirectResponse(f"/staff/rooms/{room_id}/day?{urlencode(told)}", 303)

@@ -46,8 +46,8 @@ def at(time: str) -> int:
     return parse_instant(f"{DATE}T{time}{':00' if time.count(':') == 1 else ''}+02:00")
 
 
-def empty_archive(directory: Path) -> Archive:
-    (directory / "rooms.yaml").write_text(ROOMS, "utf-8")
+def empty_archive(directory: Path, rooms: str = ROOMS) -> Archive:
+    (directory / "rooms.yaml").write_text(rooms, "utf-8")
     return Archive.open(Settings(data_dir=directory, demo=True, secure_cookies=False), migrate=True)
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.day_site import DATE, PLAYS_MS, at, empty_archive, go_to, record, shows
+from tests.browser.day_site import DATE, PLAYS_MS, at, empty_archive, go_to, miss, record, shows
 from tests.browser.looking import DESKTOP, log_in
 from tests.footage import FakeAgent
 from tests.web import Clock, add_staff, serving
@@ -37,8 +37,12 @@ def test_what_arrives_while_a_day_is_watched_is_played_on(browser: Browser, tmp_
         expect(page.locator("[data-said]")).to_contain_text("ще надходить", timeout=PLAYS_MS)
         # What is not there yet is asked about before it is said to be missing.
         record(agent, "10:03", "10:04")
-        clock.set_us = at("10:04:10")
+        miss(agent, "10:04", "10:05", "camera_stalled")
+        clock.set_us = at("10:05:10")
         go_to(page, "10:03:30")
         shows(page, "10:03:30")
+        # What is written below is of now, too.
+        expect(page.locator("table.gaps")).to_contain_text("камера зависла")
+        expect(page.locator(".stretches a")).to_have_text("10:00:00–10:04:00")
         page.context.close()
     archive.close()

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
-from uuid6 import uuid7
 
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, format_instant, now_us
 from tests.footage import FakeAgent, make_archive
-from tests.mp4_media import Shape, manifest_box, record
+from tests.mp4_media import Shape
+from tests.numbered import FRAME_US, READ_NUMBER, send_run
 from tests.web import PASSWORD, add_staff, serving
 
 pytestmark = pytest.mark.browser
 
-FRAME_US = 40_000
 # What the page of the day does, in a few lines, and a reader of the simulator's bar code.
 SCRIPT = """async (url) => {
   const { follow } = await import("/static/js/wall-clock.js");
@@ -26,16 +25,7 @@ SCRIPT = """async (url) => {
   const errors = [];
   hls.on(Hls.Events.ERROR, (_, data) => errors.push(`${data.fatal} ${data.details} ${data.error ?? ""}`));
   const clock = follow(hls, Hls);
-  const pen = new OffscreenCanvas(160, 120).getContext("2d", { willReadFrequently: true });
-  function number() {
-    pen.drawImage(video, 0, 0, 160, 120);
-    const row = pen.getImageData(0, 3, 160, 1).data;
-    const cells = Array.from({ length: 20 }, (_, place) => row[4 * (place * 8 + 4)] > 128 ? 1 : 0);
-    const bits = cells.slice(2, 18);
-    const parity = bits.reduce((sum, bit) => sum ^ bit, 0);
-    if (cells.slice(0, 2).join() !== "1,0" || cells[19] !== 1 || cells[18] !== parity) return null;
-    return bits.reduce((sum, bit) => 2 * sum + bit, 0);
-  }
+  const number = () => (READ_NUMBER)(video);
   async function at(wallUs) {
     const playerS = clock.playerS(wallUs);
     if (playerS === null) return { playerS, nearest: clock.nearest(wallUs) };
@@ -70,7 +60,7 @@ SCRIPT = """async (url) => {
   await ready;
   Object.assign(window, { hls, video, clock, errors, at, play });
   return { readyMs: performance.now() - begun, duration: video.duration, errors };
-}"""
+}""".replace("READ_NUMBER", READ_NUMBER)
 
 
 class Day:
@@ -87,15 +77,8 @@ class Day:
         at_us = round(at_s * US_PER_SECOND)
         if shape.get("video", True):
             shape["first_number"] = at_us // FRAME_US
-        recorded = record(Shape(**{"media_start_s": 1000 + 37 * round(at_s), **shape}))
-        run = str(uuid7())
-        for piece, file in zip(recorded.pieces(self.start_us + at_us), recorded.segments, strict=True):
-            body = file[: -len(manifest_box())]
-            signed, whole = self.agent.segment(
-                piece.start_us, body=body, run=run, end_us=piece.end_us, media_bytes=len(body)
-            )
-            answer = self.agent.send(signed, whole)
-            assert answer.outcome == "accepted", answer
+        run = Shape(**{"media_start_s": 1000 + 37 * round(at_s), **shape})
+        send_run(self.agent, self.start_us + at_us, run)
 
     @property
     def url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import select
 from archive.models import Hold, User
 from recorder.instants import parse_instant
 from retention import holds
-from tests.browser.day_site import DATE, MONDAY, at, empty_archive, miss
+from tests.browser.day_site import DATE, MONDAY, ROOMS, at, empty_archive, miss
 from tests.custody_log import events
 from tests.footage import FakeAgent
 from tests.web import PASSWORD, Clock, add_staff, logged_in, serving
@@ -139,3 +140,36 @@ def test_the_ground_is_asked_once(archive, operator) -> None:
     told = operator.get(page).text
     assert "Підстава: перевірка несправності" in told
     assert "Щоб дивитися запис, назвіть підставу" not in told
+
+
+def test_footage_of_a_camera_that_had_another_name_is_found_on_its_day(archive, operator) -> None:
+    """What is asked for without a name is the camera of now: it recorded nothing then."""
+    FakeAgent(archive, "228-a", at("00:00")).record(at("10:00"))
+    with archive.database.transaction() as session:
+        renamed = ROOMS.replace("name: main", "name: entrance")
+        archive.configurations.publish(session, renamed, "cli:0", parse_instant(f"{MONDAY}+02:00"))
+    operator.form("/staff/ground", ground="fault_check")
+    page = html.unescape(operator.get(DAY.replace("day.json", "day")).text)
+    assert f'data-facts="{DAY}&source=main"' in page
+    assert '<option value="entrance" >' in page
+    day = f"/api/v1/rooms/228-a/day.m3u8?date={DATE}"
+    assert operator.get(day).status_code == 404
+    assert operator.get(f"{day}&source=main").status_code == 200
+    [stretch] = operator.get(f"{DAY}&source=main").json()["recorded"]
+    assert stretch["start_us"] == at("10:00")
+    assert operator.get(f"{DAY}&source=entrance").json()["recorded"] == []
+
+
+def test_a_hold_of_another_room_opens_nothing_here_and_the_page_says_so(archive, operator) -> None:
+    FakeAgent(archive, "108", at("00:00")).record(at("10:00"))
+    operator.form(HOLD, **FIELDS)
+    operator.form("/staff/ground", ground="hold", reference=str(placed(archive)[0].id))
+    page = operator.get(f"/staff/rooms/108/day?date={DATE}").text
+    assert "За цією підставою цього дня нічого не відкрито" in page
+    assert operator.get(DAY.replace("228-a", "108")).json()["opened"] == []
+    assert operator.get(DAY).json()["opened"] == [{"start_us": at("10:00"), "end_us": at("10:41:30")}]
+
+
+def test_a_hold_leads_back_to_the_camera_that_was_watched(operator) -> None:
+    assert 'name="source" value="door"' in operator.get(f"{HOLD}&source=door").text
+    assert "source=door" in operator.form(HOLD, **FIELDS, source="door").headers["Location"]

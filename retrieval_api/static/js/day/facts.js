@@ -23,6 +23,26 @@ export class Facts {
     return this.ahead.length > 0 || this.pending.length > 0;
   }
 
+  // Whether the ground of the visit may open `us`; `opened` is null where it knows no limits.
+  isOpened(us) {
+    return !this.opened || this.opened.some(covers(us));
+  }
+
+  // The end of the last stretch before `us` that the ground opens; null where there is none.
+  openedUntil(us) {
+    return this.opened?.findLast((each) => each.end_us <= us)?.end_us ?? null;
+  }
+
+  // Where watching begins: the first recorded instant that may be opened, else the first one; null where there is none.
+  first() {
+    const allowed = this.opened ?? [];
+    for (const { start_us, end_us } of this.recorded) {
+      const within = allowed.find((each) => each.start_us < end_us && each.end_us > start_us);
+      if (within) return Math.max(start_us, within.start_us);
+    }
+    return this.recorded[0]?.start_us ?? null;
+  }
+
   // The recorded stretch at `us`; undefined where there is none.
   stretch(us) {
     return this.recorded.find(covers(us));

@@ -74,6 +74,7 @@ export class MarksBar {
     this.length.textContent = duration(endUs - startUs, this.words);
     if (this.hold) {
       const asked = new URLSearchParams({ date: this.facts.date, from, to });
+      if (this.source) asked.set("source", this.source);
       this.hold.href = `/staff/rooms/${this.facts.room}/hold?${asked}`;
     }
     this.tooLong.hidden = endUs - startUs <= this.facts.max_clip_us;

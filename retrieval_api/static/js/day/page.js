@@ -28,7 +28,7 @@ async function begin() {
   new Calendar(find("calendar-button"), find("calendar"), {
     ...page.dataset,
     words,
-    address: (date) => `/staff/rooms/${page.dataset.room}/day?date=${date}`,
+    address: (date) => `/staff/rooms/${page.dataset.room}/day?${query({ date, source: page.dataset.camera })}`,
   });
   page.classList.add("scripted");
   // A clip that is open has a clock of its own: a second one, of the strip, would tell another time beside it.
@@ -39,7 +39,7 @@ class Day {
   constructor(facts, words) {
     this.facts = facts;
     this.words = words;
-    this.source = find("source")?.value ?? "";
+    this.source = page.dataset.camera;
     const named = asked(facts);
     this.marks = new Marks(named.inUs, named.outUs);
     if (this.marks.isWhole && this.marks.outUs <= this.marks.inUs) this.marks.clear();
@@ -79,6 +79,19 @@ class Day {
     this.renewed = true;
     this.strip.tell();
     this.strip.draw();
+    this.#lists().catch(() => {});
+  }
+
+  // What is written about the day is taken from the page as it would be now; but nothing moves under a reader's focus.
+  async #lists() {
+    const address = `${location.pathname}?${query({ date: this.facts.date, source: this.source, refresh: 1 })}`;
+    const answer = await fetch(address, { redirect: "error" }).catch(() => null);
+    if (!answer?.ok) return;
+    const now = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const list of page.querySelectorAll("[data-list]")) {
+      const anew = now.querySelector(`[data-list=${list.dataset.list}]`);
+      if (anew && !list.contains(document.activeElement)) list.replaceWith(anew);
+    }
   }
 
   #strip() {
@@ -107,7 +120,7 @@ class Day {
 
   #picture(us) {
     const stretch = this.facts.stretch(us);
-    if (page.dataset.ground === undefined || page.dataset.pictures === undefined || !stretch) return null;
+    if (page.dataset.ground === undefined || page.dataset.pictures === undefined || !stretch || !this.facts.isOpened(us)) return null;
     // Asking more finely would ask for the same one again.
     const atUs = Math.max(Math.floor(us / PICTURES_US) * PICTURES_US, stretch.start_us) + KEYFRAME_US;
     return `/api/v1/rooms/${this.facts.room}/thumbnail.jpg?${query({ at: new Date(atUs / 1000).toISOString(), source: this.source })}`;
@@ -153,6 +166,11 @@ class Day {
 
   async #goOn() {
     const { endUs } = this.player;
+    if (endUs !== null && !this.facts.isOpened(endUs)) {
+      this.waits = false;
+      this.say(this.words.ground_ended);
+      return;
+    }
     const hasMore = endUs !== null && this.facts.next(endUs + NEAR_US) !== null;
     this.waits = !hasMore && this.facts.goesOn;
     if (hasMore && this.renewed) {
@@ -209,15 +227,24 @@ class Day {
     (isNew ? this.player.reopen(us) : this.player.seek(us)).then((shownUs) => {
       this.#state();
       if (shownUs === null) return;
-      // The index has it, the player has not: the ground opens only a part of the day, or another camera has it.
+      // The index has it, the player has not: the ground opens only a part of the day, or a file is damaged.
+      const why = this.facts.isOpened(us) ? this.words.not_shown : this.words.part_of_day;
       const apart = Math.abs(shownUs - us) > NEAR_US;
-      if (apart) this.say(fill(this.words.part_of_day, { at: clock(us, this.facts.zone), shown: clock(shownUs, this.facts.zone) }));
+      if (!apart) return;
+      // It told of the moment that was asked for.
+      this.hover.hide();
+      this.say(fill(why, { at: clock(us, this.facts.zone), shown: clock(shownUs, this.facts.zone) }));
     });
   }
 
   #skipped(fromUs, toUs) {
     // In the middle, so that an edge which the index and the pictures round differently does not matter.
     const middleUs = (fromUs + toUs) / 2;
+    if (!this.facts.isOpened(middleUs)) {
+      const untilUs = this.facts.openedUntil(middleUs) ?? fromUs;
+      this.say(fill(this.words.ground_skipped, { from: clock(untilUs, this.facts.zone), to: clock(toUs, this.facts.zone) }));
+      return;
+    }
     if (this.facts.isRecorded(middleUs)) return;
     this.#tellGap(this.words.gap_skipped, this.facts.before(middleUs)?.end_us ?? fromUs, this.facts.next(middleUs) ?? toUs);
   }
@@ -307,7 +334,9 @@ class Day {
     page.addEventListener("click", ({ target }) => actions[target.closest("[data-do]")?.dataset.do]?.());
     find("rate").addEventListener("change", ({ target }) => { player.rate = Number(target.value); });
     find("source")?.addEventListener("change", ({ target }) => {
-      location.search = query({ date: this.facts.date, t: clock(this.atUs, this.facts.zone), source: target.value });
+      const link = new URL(addressOf(this.facts, this.marks, null, target.value), location.href);
+      link.searchParams.set("t", clock(this.atUs, this.facts.zone));
+      location.assign(link);
     });
     find("go-form").addEventListener("submit", (event) => {
       event.preventDefault();

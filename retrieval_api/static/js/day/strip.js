@@ -34,7 +34,7 @@ export class Strip {
     this.words = words;
     this.on = on;
     this.view = new Viewport(facts.wholeUs);
-    this.atUs = facts.recorded[0]?.start_us ?? facts.wholeUs.startUs;
+    this.atUs = facts.first() ?? facts.wholeUs.startUs;
     this.marks = null;
     this.loudness = null;
     this.svg = make("svg", { class: `strip day-strip ${facts.state}`, height: HEIGHT, "aria-hidden": "true" }, element);
