@@ -203,7 +203,8 @@ def test_a_long_log_has_pages(archive, client) -> None:
     assert older
     second = client.get(older[1].replace("&amp;", "&")).text
     numbers = [
-        {int(n) for n in re.findall(r'<td class="number">(\d+)</td>', page)} for page in (first, second)
+        {int(n) for n in re.findall(r'<td class="number" data-label="№">(\d+)</td>', page)}
+        for page in (first, second)
     ]
     assert len(numbers[0]) == 100
     assert max(numbers[1]) == min(numbers[0]) - 1
@@ -228,7 +229,12 @@ def test_certificates(archive, client) -> None:
     sheet = client.get("/staff/certificates/1/document.pdf")
     assert (sheet.headers["Content-Type"], sheet.content[:5]) == ("application/pdf", b"%PDF-")
     assert sheet.content == client.get("/staff/certificates/1/document.pdf").content
-    assert "знищення засвідчено" in client.get(f"/staff/custody?footage={date}").text
+    log = client.get(f"/staff/custody?footage={date}").text
+    assert "знищення засвідчено" in log
+    # In words, in the order in which they are read.
+    told = re.findall(r'<span class="hint">([^<]+):</span>', log[log.index("запис знищено") :])
+    assert told[:5] == ["файлів", "обсяг", "залишено", "годинник", "відбиток плану"]
+    assert "заданий вручну" in log
 
 
 def test_a_defect_shows_a_reference_and_no_secret(archive) -> None:
