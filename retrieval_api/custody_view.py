@@ -112,7 +112,7 @@ def lines(session: Session, rows: list[CustodyEvent], texts: Localizer, labels: 
             labels.get(row.room or "", row.room or ""),
             date.fromisoformat(row.date) if row.date else None,
             _who(row.subject or "", people, texts),
-            tuple(_facts(json.loads(row.details), texts)),
+            tuple(_facts(json.loads(row.details), texts, labels)),
         )
         for row in rows
     ]
@@ -128,7 +128,7 @@ def _who(actor: str, people: dict[str, str], texts: Localizer) -> str:
     return actor
 
 
-def _facts(details: dict[str, Any], texts: Localizer) -> Iterator[tuple[str, str]]:
+def _facts(details: dict[str, Any], texts: Localizer, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Times as times, grounds as words, hashes by their beginning (the exports have them whole)."""
     for name, value in sorted(details.items(), key=_place):
         label = texts.gettext(wording.DETAILS.get(name, name))
@@ -149,7 +149,7 @@ def _facts(details: dict[str, Any], texts: Localizer) -> Iterator[tuple[str, str
         elif name.endswith("_bytes") and isinstance(value, int):
             yield label, texts.bytes(value)
         elif isinstance(value, list) and all(isinstance(each, str) for each in value):
-            yield label, ", ".join(value)
+            yield label, ", ".join(labels.get(str(each), str(each)) for each in value)
         else:
             yield label, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

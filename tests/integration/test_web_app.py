@@ -164,6 +164,7 @@ def test_an_auditor_reads_the_log_by_date_and_room(archive, client) -> None:
             ),
             custody.Event("segment_accepted", "agent:x", now_us(), "108", "2026-11-20"),
             custody.Event("view_opened", "user:2", 1, "228-a", "1970-01-01", "=cmd()", {"ground": "hold:7"}),
+            custody.Event("request_registered", "request:1", 1, details={"rooms": ["228-a"]}),
         )
     client.log_in("auditor")
     page = client.get("/staff/custody?room=108&footage=2026-11-20").text
@@ -173,6 +174,7 @@ def test_an_auditor_reads_the_log_by_date_and_room(archive, client) -> None:
     assert "частину запису прийнято" in client.get("/staff/custody?room=108&machines=1").text
     old = client.get("/staff/custody?date=1970-01-01").text
     assert "заборона знищення 7" in old
+    assert "кабінети:</span> 228-А" in old, "as on the door"
     assert ">operator<" in old
     assert client.get("/staff/custody?date=x").status_code == 400
 
