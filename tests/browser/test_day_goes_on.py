@@ -40,5 +40,7 @@ def test_what_arrives_while_a_day_is_watched_is_played_on(browser: Browser, tmp_
         clock.set_us = at("10:04:10")
         go_to(page, "10:03:30")
         shows(page, "10:03:30")
+        # The hint told of the time before, and the keyboard's focus is still upon the strip.
+        expect(page.locator("[data-hover]")).to_be_hidden()
         page.context.close()
     archive.close()
