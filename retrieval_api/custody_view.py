@@ -25,6 +25,7 @@ _BATCH = 1000
 _SHORT_HASH = 12
 # What machines do by the minute drowns what people did.
 _MACHINE_ACTIONS = ("segment_accepted", "gap_accepted")
+_PLACES = {name: place for place, name in enumerate(wording.DETAILS)}
 _HASH = re.compile(r"[0-9a-f]{64}")
 # 2001: counts and sizes of our events are smaller, instants are larger.
 _SOME_INSTANT_US = 10**15
@@ -111,7 +112,7 @@ def lines(session: Session, rows: list[CustodyEvent], texts: Localizer, labels: 
             labels.get(row.room or "", row.room or ""),
             date.fromisoformat(row.date) if row.date else None,
             _who(row.subject or "", people, texts),
-            tuple(_facts(json.loads(row.details), texts)),
+            tuple(_facts(json.loads(row.details), texts, labels)),
         )
         for row in rows
     ]
@@ -127,9 +128,9 @@ def _who(actor: str, people: dict[str, str], texts: Localizer) -> str:
     return actor
 
 
-def _facts(details: dict[str, Any], texts: Localizer) -> Iterator[tuple[str, str]]:
+def _facts(details: dict[str, Any], texts: Localizer, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Times as times, grounds as words, hashes by their beginning (the exports have them whole)."""
-    for name, value in details.items():
+    for name, value in sorted(details.items(), key=_place):
         label = texts.gettext(wording.DETAILS.get(name, name))
         if value is None:
             continue
@@ -141,16 +142,28 @@ def _facts(details: dict[str, Any], texts: Localizer) -> Iterator[tuple[str, str
         elif name == "ground" and isinstance(value, str):
             kind, _, reference = value.partition(":")
             yield label, texts.gettext(wording.GROUNDS.get(kind, value), reference=reference)
-        elif name == "role" and isinstance(value, str):
-            yield label, texts.gettext(wording.ROLES.get(value, value))
+        elif (word := _word(name, value)) is not None:
+            yield label, texts.gettext(word)
         elif isinstance(value, str) and _HASH.fullmatch(value):
             yield label, f"{value[:_SHORT_HASH]}…"
         elif name.endswith("_bytes") and isinstance(value, int):
             yield label, texts.bytes(value)
         elif isinstance(value, list) and all(isinstance(each, str) for each in value):
-            yield label, ", ".join(value)
+            yield label, ", ".join(labels.get(str(each), str(each)) for each in value)
         else:
             yield label, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _place(detail: tuple[str, Any]) -> tuple[int, str]:
+    """What has a name of ours comes in its order, the rest after it."""
+    name, _ = detail
+    return (_PLACES.get(name, len(_PLACES)), name)
+
+
+def _word(name: str, value: object) -> str | None:
+    known = wording.VALUES.get(name, {})
+    key = json.dumps(value) if isinstance(value, bool) else value
+    return known.get(key) if isinstance(key, str) else None
 
 
 def _is_span(value: object) -> bool:

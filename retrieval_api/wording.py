@@ -187,31 +187,56 @@ ACTORS: Final = {
     "agent": N_("комп'ютер кабінету"),
     "anonymous": N_("невідомо хто"),
     "certificate": N_("протокол знищення %(reference)s"),
+    "checkpoint": N_("контрольна точка %(reference)s"),
     "cli": N_("адміністратор сервера (%(reference)s)"),
     "configuration": N_("налаштування, версія %(reference)s"),
+    "enrolment": N_("ключ комп'ютера %(reference)s"),
     "hold": N_("заборона знищення %(reference)s"),
+    "job": N_("завдання %(reference)s"),
+    "mark": N_("позначка %(reference)s"),
     "request": N_("запит %(reference)s"),
     "segment": N_("частина запису %(reference)s"),
     "system": N_("система"),
+    "tombstone": N_("запис про знищення %(reference)s"),
     "viewing": N_("перегляд %(reference)s"),
 }
 
+# In the order in which they are read.
 DETAILS: Final = {
+    "number": N_("номер"),
+    "kind": N_("вид"),
     "asked": N_("просили"),
-    "contact": N_("відбиток контакту"),
-    "contact_kind": N_("вид контакту"),
+    "start_us": N_("від"),
     "end_us": N_("до"),
-    "filter": N_("відбір"),
-    "format": N_("формат"),
+    "from_us": N_("було до"),
+    "to_us": N_("стало до"),
+    "expires_us": N_("нагадати"),
+    "served_start_us": N_("показано від"),
+    "served_end_us": N_("показано до"),
+    "served_bytes": N_("передано"),
     "ground": N_("підстава"),
-    "reason": N_("причина"),
+    "basis": N_("як підтверджено"),
+    "partial": N_("частково"),
+    "appeal_until_us": N_("оскарження до"),
     "request": N_("запит"),
     "role": N_("роль"),
     "rooms": N_("кабінети"),
-    "served_bytes": N_("передано"),
-    "served_end_us": N_("показано до"),
-    "served_start_us": N_("показано від"),
-    "start_us": N_("від"),
+    "contact": N_("відбиток контакту"),
+    "contact_kind": N_("вид контакту"),
+    "objects": N_("файлів"),
+    "size_bytes": N_("обсяг"),
+    "kept": N_("залишено"),
+    "code": N_("код"),
+    "reason": N_("причина"),
+    "filter": N_("відбір"),
+    "format": N_("формат"),
+    "version": N_("версія"),
+    "source": N_("джерело"),
+    "clock": N_("годинник"),
+    "tombstone": N_("запис про знищення"),
+    "plan_sha256": N_("відбиток плану"),
+    "manifest_sha256": N_("відбиток опису"),
+    "sha256": N_("відбиток"),
 }
 
 # What happened beside the recording.
@@ -220,6 +245,26 @@ MARKS: Final = {
     "evacuation": N_("евакуація"),
     "power_cut": N_("вимкнення світла"),
     "other": N_("позначка"),
+}
+
+# Values of details that are words of ours, by the detail's name.
+VALUES: Final[dict[str, dict[str, str]]] = {
+    "contact_kind": {
+        "email": N_("електронна пошта"),
+        "phone": N_("телефон"),
+        "person": N_("особисто"),
+    },
+    "basis": {
+        "document": N_("документ"),
+        "booking": N_("запис на прийом"),
+        "authority": N_("повноваження представника"),
+        "known": N_("знає працівник"),
+    },
+    "clock": {"system": N_("серверний"), "given": N_("заданий вручну")},
+    "partial": {"true": N_("так"), "false": N_("ні")},
+    "role": ROLES,
+    "kind": MARKS,
+    "source": {"button": N_("кнопка"), "webhook": N_("система оповіщення")},
 }
 
 ACTIONS: Final = {

@@ -53,7 +53,8 @@ class Case:
 
 
 def shelf(session: Session, which: Shelf, now_us: int, zone: str) -> Sequence[Row]:
-    """`open`: to be decided, those without a room first (they hold every room), then the oldest due.
+    """`open`: to be decided, the late ones first, then those without a room (they hold every room); of each
+    the oldest due.
     `ending`: decided or withdrawn, with holds that still stand. `done`: the rest, newest first.
     """
     statement = select(Request, RequestPerson).join(RequestPerson)
@@ -70,7 +71,9 @@ def shelf(session: Session, which: Shelf, now_us: int, zone: str) -> Sequence[Ro
     found = session.execute(statement).all()
     contacts = _open_by_contact(session)
     rows = [_row(session, request, person, contacts, now_us, zone) for request, person in found]
-    return sorted(rows, key=lambda row: not row.without_room) if which == "open" else rows
+    return (
+        sorted(rows, key=lambda row: (row.days_left >= 0, not row.without_room)) if which == "open" else rows
+    )
 
 
 def case(session: Session, number: str, now_us: int, zone: str) -> Case:

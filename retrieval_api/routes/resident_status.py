@@ -144,12 +144,14 @@ def mine(
         steps = story.steps(found, story.happened(session, found.number))
     release, missing, coding = _release(archive, found, now_us)
     labels = {room.id: room.label for room in rooms.rooms}
+    state = state_of(found)
     return pages.render(
         request,
         "resident/mine.html",
         csrf=visitor.csrf,
         found=found,
-        state=state_of(found),
+        state=state,
+        is_late=state.is_open and now_us >= found.answer_due_us,
         steps=steps,
         looks=looks,
         roles=ROLES,

@@ -44,5 +44,7 @@ def test_what_arrives_while_a_day_is_watched_is_played_on(browser: Browser, tmp_
         # What is written below is of now, too.
         expect(page.locator("table.gaps")).to_contain_text("камера зависла")
         expect(page.locator(".stretches a")).to_have_text("10:00:00–10:04:00")
+        # The hint told of the time before, and the keyboard's focus is still upon the strip.
+        expect(page.locator("[data-hover]")).to_be_hidden()
         page.context.close()
     archive.close()

@@ -196,6 +196,19 @@ def test_an_auditor_reads_who_did_what(page, site) -> None:
     assert events[-1]["action"] == "log_exported"
 
 
+@pytest.mark.parametrize("page", [pytest.param(PHONE, id="phone")], indirect=True)
+def test_a_phone_shows_whole_rows_of_tables(page, site) -> None:
+    log_in(page, "auditor")
+    for path, last in (("/staff/custody", "Що"), ("/staff/certificates", "Залишено")):
+        page.goto(path)
+        box = page.locator(f"td[data-label='{last}']").first.bounding_box()
+        assert 0 <= box["x"] < box["x"] + box["width"] <= PHONE["width"], path
+    page.goto("/staff/custody")
+    login = page.locator("table.log tbody tr", has_text="вхід").first
+    expect(login).to_be_visible()
+    assert "роль" in login.inner_text()
+
+
 @desktop_only
 def test_everything_can_be_reached_by_keyboard(page) -> None:
     page.goto("/staff/login")

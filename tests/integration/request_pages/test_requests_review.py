@@ -7,7 +7,7 @@ import re
 import pytest
 
 from archive.models import Viewing
-from recorder.instants import US_PER_SECOND
+from recorder.instants import US_PER_DAY, US_PER_SECOND
 from tests.footage import FakeAgent
 from tests.integration.request_pages.site import DIGITS, actions, log_in, register, rows_of
 from tests.requesting import at
@@ -26,6 +26,16 @@ def test_the_queue_shows_requests_without_a_room_first_and_how_many_a_contact_ha
     found = operator.get(f"/staff/requests?number={first.replace('-', ' ')}")
     assert found.url.path == f"/staff/requests/{first}"
     assert "У номері помилка" in operator.get("/staff/requests?number=2026-000001-0").text
+
+
+def test_the_queue_shows_what_is_late_above_all_else(resident, operator, clock) -> None:
+    late, _ = register(resident)
+    clock.forward(8 * US_PER_DAY)
+    operator.log_in("operator")
+    everywhere, _ = register(resident, room="unknown", phone="050 111 11 11")
+    page = operator.get("/staff/requests").text
+    assert "прострочено на 1 день" in page
+    assert page.index(late) < page.index(everywhere)
 
 
 def test_nothing_can_be_opened_before_a_room_is_matched_or_beside_what_was_asked(resident, operator) -> None:

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from archive.models import CustodyEvent
+from recorder.instants import US_PER_DAY
 from retrieval_api.requests.numbers import make_number
 from tests.integration.request_pages.site import actions, log_in, register
 
@@ -21,6 +22,16 @@ def test_number_and_pin_show_the_state(resident) -> None:
     left = resident.form("/my", "/my/leave")
     assert left.url.path == "/"
     assert resident.get("/my").url.path == "/status"
+
+
+def test_an_answer_that_is_late_is_not_promised_for_a_day_that_is_over(resident, clock) -> None:
+    number, pin = register(resident)
+    clock.forward(8 * US_PER_DAY)
+    page = log_in(resident, number, pin).text
+    assert "Відповідь буде не пізніше" not in page
+    assert "Відповідь затримується" in page
+    assert "Запис не буде знищено до рішення" in page
+    assert "наступний крок; відповідь затримується" in page
 
 
 @pytest.mark.parametrize(
@@ -61,6 +72,16 @@ def test_withdrawing_shows_what_will_happen_first(resident, archive) -> None:
     assert actions(archive, CustodyEvent.subject == f"request:{number}")[-1] == "request_withdrawn"
 
 
+def test_where_nothing_was_found_no_recording_is_promised(resident, operator) -> None:
+    number, pin = register(resident)
+    page = f"/staff/requests/{number}"
+    operator.form(page, f"{page}/decision", outcome="not_found", reason="Того дня прийому не було.")
+    mine = log_in(resident, number, pin).text
+    assert "Запису немає" in mine
+    assert "До того часу запис не буде знищено" not in mine
+    assert "нічого, що записано в названий Вами час, не буде знищено" in mine
+
+
 def test_a_refusal_names_its_reason_and_the_end_of_the_appeal(resident, operator) -> None:
     number, pin = register(resident)
     page = f"/staff/requests/{number}"
@@ -71,4 +92,5 @@ def test_a_refusal_names_its_reason_and_the_end_of_the_appeal(resident, operator
     mine = log_in(resident, number, pin).text
     assert "Присутність не підтверджено." in mine
     assert "оскаржити рішення до 23.12.2026" in mine
+    assert "Для цього прийдіть до центру" in mine
     assert resident.get("/my/recording.mp4").status_code == 404

@@ -152,6 +152,7 @@ def test_an_auditor_reads_the_log_by_date_and_room(archive, client) -> None:
             ),
             custody.Event("segment_accepted", "agent:x", now_us(), "108", "2026-11-20"),
             custody.Event("view_opened", "user:2", 1, "228-a", "1970-01-01", "=cmd()", {"ground": "hold:7"}),
+            custody.Event("request_registered", "request:1", 1, details={"rooms": ["228-a"]}),
         )
     client.log_in("auditor")
     page = client.get("/staff/custody?room=108&footage=2026-11-20").text
@@ -161,6 +162,7 @@ def test_an_auditor_reads_the_log_by_date_and_room(archive, client) -> None:
     assert "частину запису прийнято" in client.get("/staff/custody?room=108&machines=1").text
     old = client.get("/staff/custody?date=1970-01-01").text
     assert "заборона знищення 7" in old
+    assert "кабінети:</span> 228-А" in old, "as on the door"
     assert ">operator<" in old
     assert client.get("/staff/custody?date=x").status_code == 400
 
@@ -191,7 +193,8 @@ def test_a_long_log_has_pages(archive, client) -> None:
     assert older
     second = client.get(older[1].replace("&amp;", "&")).text
     numbers = [
-        {int(n) for n in re.findall(r'<td class="number">(\d+)</td>', page)} for page in (first, second)
+        {int(n) for n in re.findall(r'<td class="number" data-label="№">(\d+)</td>', page)}
+        for page in (first, second)
     ]
     assert len(numbers[0]) == 100
     assert max(numbers[1]) == min(numbers[0]) - 1
@@ -216,7 +219,12 @@ def test_certificates(archive, client) -> None:
     sheet = client.get("/staff/certificates/1/document.pdf")
     assert (sheet.headers["Content-Type"], sheet.content[:5]) == ("application/pdf", b"%PDF-")
     assert sheet.content == client.get("/staff/certificates/1/document.pdf").content
-    assert "знищення засвідчено" in client.get(f"/staff/custody?footage={date}").text
+    log = client.get(f"/staff/custody?footage={date}").text
+    assert "знищення засвідчено" in log
+    # In words, in the order in which they are read.
+    told = re.findall(r'<span class="hint">([^<]+):</span>', log[log.index("запис знищено") :])
+    assert told[:5] == ["файлів", "обсяг", "залишено", "годинник", "відбиток плану"]
+    assert "заданий вручну" in log
 
 
 def test_a_defect_shows_a_reference_and_no_secret(archive) -> None:

@@ -84,6 +84,7 @@ def test_an_interval_is_kept_by_a_form(archive, operator) -> None:
     assert answer.status_code == 303
     page = operator.get(answer.headers["Location"]).text
     assert f"Заборону знищення {hold.id} поставлено: 10:00:00–10:41:30." in page
+    assert "20.11.2026, 10:00:00 – 10:41:30" in page, "not cut to minutes"
     (event,) = events(archive, "hold_placed")
     with archive.database.reading() as session:
         operator_id = session.scalars(select(User.id).where(User.name == "operator")).one()

@@ -1,5 +1,7 @@
 // What is known of a room's day (`day.json`), asked by instant. Pure.
 
+import { fill } from "./times.js";
+
 const covers = (us) => (each) => each.start_us <= us && us < each.end_us;
 
 export class Facts {
@@ -81,8 +83,17 @@ export class Facts {
   at(us) {
     const here = this.isRecorded(us) ? [this.recorded.find(covers(us)).word] : [this.why(us)];
     const partial = this.isRecorded(us) ? this.gaps.filter(covers(us)) : [];
-    const beside = [...this.marks, ...this.holds, ...this.requested].filter(covers(us));
-    return [...here, ...partial.map((each) => each.word), ...beside.map((each) => each.word)].filter(Boolean);
+    const beside = [
+      ...this.marks.filter(covers(us)).map((each) => each.word),
+      ...this.few(this.holds.filter(covers(us)), this.words.day_holds),
+      ...this.few(this.requested.filter(covers(us)), this.words.day_requests),
+    ];
+    return [...here, ...partial.map((each) => each.word), ...beside].filter(Boolean);
+  }
+
+  // Many would hide what the hint lies on: of them the count is told, the list stands below the strip.
+  few(intervals, sentence) {
+    return intervals.length > 2 ? [fill(sentence, { count: intervals.length })] : intervals.map((each) => each.word);
   }
 
   // The nearest beginning or end of a recorded stretch or of a gap, forward (1) or back (-1).

@@ -37,6 +37,8 @@ export class Strip {
     this.atUs = facts.first() ?? facts.wholeUs.startUs;
     this.marks = null;
     this.loudness = null;
+    // What the hint tells of while the keyboard has it there; null while the pointer has it, or nobody.
+    this.hintUs = null;
     this.svg = make("svg", { class: `strip day-strip ${facts.state}`, height: HEIGHT, "aria-hidden": "true" }, element);
     const pattern = make("pattern", {
       id: "hatch", width: 8, height: 8, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)",
@@ -59,6 +61,8 @@ export class Strip {
   }
 
   setPosition(us) {
+    // A hint of another time than the playhead's would be taken for what is seen.
+    if (this.hintUs !== null && Math.abs(us - this.hintUs) > 1e6) this.#leave();
     this.atUs = us;
     this.tell();
     this.#placeCursor();
@@ -109,6 +113,7 @@ export class Strip {
     const { width, view } = this;
     this.svg.setAttribute("width", width);
     this.drawn.replaceChildren();
+    if (this.hintUs !== null) this.#hint(this.hintUs);
     for (const [kind, lane] of DRAWN) {
       for (const each of this.facts[kind]) this.#interval(kind, each, ...LANES[lane]);
     }
@@ -221,7 +226,9 @@ export class Strip {
     element.addEventListener("pointermove", (event) => {
       const before = pointers.get(event.pointerId);
       if (!before) {
-        if (event.pointerType === "mouse") this.on.hover?.(usOf(event), event.clientX - element.getBoundingClientRect().left);
+        if (event.pointerType !== "mouse") return;
+        this.hintUs = null;
+        this.on.hover?.(usOf(event), event.clientX - element.getBoundingClientRect().left);
         return;
       }
       const apart = spread(pointers);
@@ -247,11 +254,11 @@ export class Strip {
     };
     element.addEventListener("pointerup", up);
     element.addEventListener("pointercancel", up);
-    element.addEventListener("pointerleave", () => this.on.leave?.());
+    element.addEventListener("pointerleave", () => this.#leave());
     element.addEventListener("focus", () => {
-      if (element.matches(":focus-visible")) this.on.hover?.(this.atUs, this.view.x(this.atUs, this.width));
+      if (element.matches(":focus-visible")) this.#hint(this.atUs);
     });
-    element.addEventListener("blur", () => this.on.leave?.());
+    element.addEventListener("blur", () => this.#leave());
     element.addEventListener("keydown", (event) => {
       const steps = { ArrowLeft: -5e6, ArrowDown: -5e6, ArrowRight: 5e6, ArrowUp: 5e6, PageDown: -600e6, PageUp: 600e6 };
       let us = steps[event.key] && this.atUs + steps[event.key] * (event.shiftKey ? 12 : 1);
@@ -261,8 +268,18 @@ export class Strip {
       event.preventDefault();
       const { startUs, endUs } = this.view.whole;
       this.on.seek(Math.min(Math.max(us, startUs), endUs - 1e6), Math.sign(us - this.atUs));
-      this.on.hover?.(this.atUs, this.view.x(this.atUs, this.width));
+      this.#hint(this.atUs);
     });
+  }
+
+  #hint(us) {
+    this.hintUs = us;
+    this.on.hover?.(us, this.view.x(us, this.width));
+  }
+
+  #leave() {
+    this.hintUs = null;
+    this.on.leave?.();
   }
 }
 
