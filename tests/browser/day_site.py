@@ -148,6 +148,8 @@ def go_to(page: Page, time: str) -> None:
 
 def shows(page: Page, time: str) -> str:
     """The clock, once a picture of that time (a pattern) is shown."""
+    # Before the first one the clock tells where it is going to be.
+    expect(page.locator("[data-video]")).not_to_have_js_property("readyState", 0, timeout=PLAYS_MS)
     expect(page.locator("[data-clock]")).to_have_text(re.compile(rf"^{time}\.\d{{3}}$"), timeout=PLAYS_MS)
     expect(page.locator("#day.moving")).to_have_count(0, timeout=PLAYS_MS)
     return page.inner_text("[data-clock]")

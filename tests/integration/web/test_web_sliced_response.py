@@ -14,6 +14,7 @@ from archive.mp4.sliced import SlicedFile
 from archive.store import NotAtHandError
 from archive.streaming import FIRST_BYTES, PIECE_BYTES
 from retrieval_api import sliced_response
+from tests.event_loops import run_apart
 
 NAME = "108/2026-11-20/0190-abc.mp4"
 CONTENT = bytes(range(256)) * 16_384
@@ -96,7 +97,7 @@ def fetch(store, journal, *, takes_s=0.0, leaves_after=None):
 
         await answer(scope, receive, send)
 
-    anyio.run(run)
+    run_apart(run())
     assert CONTENT.startswith(got)
     return sizes
 
