@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -21,6 +22,18 @@ settings.load_profile("protokol")
 
 
 cheapen()
+
+# Modules that record in real time, against the clocks of simulated cameras and microphones.
+_LIVE = re.compile(
+    r"test_(agent|fault_matrix|first_light|health|kill|long_outage|microphone|onvif_agent|partition|simulator_rtsp"
+    r"|sync|viewers)"
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if _LIVE.match(item.path.name):
+            item.add_marker(pytest.mark.live)
 
 
 def pytest_generate_tests(metafunc):
