@@ -175,7 +175,9 @@ class _Council:
         self._losses.torn += len(self._leftovers())
         self._server = WarmServer(self._environment, self._log)
         self._server.wait_until_ready()
-        self._losses.unswept += len(self._leftovers())
+        # What the new server is writing itself, thumbnails for one, is no leftover.
+        own = f".incoming-{self._server.pid}-"
+        self._losses.unswept += sum(not path.name.startswith(own) for path in self._leftovers())
         self._look()
 
     def finish(self) -> None:
