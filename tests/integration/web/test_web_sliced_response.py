@@ -11,7 +11,7 @@ from fastapi import Request
 from archive.local_store import LocalStore
 from archive.mp4.layout import Layout
 from archive.mp4.sliced import SlicedFile
-from archive.store import NotAtHandError
+from archive.store import NotAtHandError, StoreError
 from archive.streaming import FIRST_BYTES, PIECE_BYTES
 from retrieval_api import sliced_response
 from tests.event_loops import run_apart
@@ -71,11 +71,11 @@ class Elsewhere:
         return ElsewhereReader(self._store.open(name), self.reads)
 
 
-def fetch(store, journal, *, takes_s=0.0, leaves_after=None):
+def fetch(store, journal, *, takes_s=0.0, leaves_after=None, file=FILE, sizes=None):
     """The sizes of the pieces that the reader got, who takes so long for each."""
     scope = {"type": "http", "method": "GET", "headers": []}
-    answer = sliced_response.answer(Request(scope), store, FILE, {}, journal)
-    sizes, got = [], b""
+    answer = sliced_response.answer(Request(scope), store, file, {}, journal)
+    sizes, got = sizes if sizes is not None else [], b""
 
     async def run():
         nonlocal got
@@ -142,4 +142,19 @@ def test_a_journal_that_fails_leaves_no_object_open(store):
     for _ in range(3):
         with pytest.raises(OSError, match="no database"):
             fetch(store, Journal(OSError("no database")))
+    assert open_files() == before
+
+
+@pytest.mark.parametrize("behind_a_network", [False, True])
+def test_an_object_that_ends_too_early_cuts_the_answer_off_and_what_was_sent_is_told(store, behind_a_network):
+    fetch(store, Journal())
+    longer = len(CONTENT) + PIECE_BYTES
+    file = SlicedFile(longer, '"1"', b"", Layout([], longer, [0], [0], [0]), (NAME,), b"")
+    journal, sizes, before = Journal(), [], open_files()
+    with pytest.raises(ExceptionGroup) as raised:
+        fetch(Elsewhere(store) if behind_a_network else store, journal, file=file, sizes=sizes)
+    assert raised.group_contains(StoreError, match="shorter")
+    # What is promised by Content-Length is never padded.
+    assert sum(sizes) <= len(CONTENT)
+    assert journal.told == [(0, sum(sizes))]
     assert open_files() == before
