@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -180,11 +180,21 @@ def install(app: FastAPI) -> None:
 
 def _to_login(request: Request) -> Response:
     # A fragment that htmx asked for must not put the log-in page into the middle of the old one.
+    # The log-in leads back to the page that asked for it.
     if request.headers.get("HX-Request"):
-        return Response(status_code=204, headers={"HX-Redirect": "/staff/login"})
-    came_from = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    target = "/staff/login" if request.method != "GET" else f"/staff/login?next={quote(came_from, safe='')}"
-    return RedirectResponse(target, status_code=303)
+        try:
+            page = urlsplit(request.headers.get("HX-Current-URL", ""))
+        except ValueError:
+            page = urlsplit("")
+        return Response(status_code=204, headers={"HX-Redirect": _login_for(page.path, page.query)})
+    if request.method != "GET":
+        return RedirectResponse("/staff/login", status_code=303)
+    return RedirectResponse(_login_for(request.url.path, request.url.query), status_code=303)
+
+
+def _login_for(path: str, query: str) -> str:
+    came_from = f"{path}?{query}" if query else path
+    return f"/staff/login?next={quote(came_from, safe='')}" if path else "/staff/login"
 
 
 def _on_protokol_error(request: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from recorder.instants import now_us
 from tests.browser.looking import PHONE, assert_fits, desktop_only, log_in, violations
@@ -101,8 +101,13 @@ def test_a_board_whose_session_ended_leads_to_the_log_in(page, room) -> None:
     log_in(page, "operator")
     other = page.context.new_page()
     other.goto("/staff/board")
+    asked: list[Route] = []
+    page.route("**/staff/board", lambda route: asked.append(route))  # noqa: PLW0108 it refuses builtins
     other.get_by_role("button", name="Вийти").click()
-    page.wait_for_url("**/staff/login*")
+    page.wait_for_timeout(3000)
+    assert [route.request.is_navigation_request() for route in asked] == [True], "once, as a whole page"
+    asked[0].continue_()
+    page.wait_for_url("**/staff/login?next=%2Fstaff%2Fboard")
 
 
 @pytest.mark.parametrize("page", [pytest.param(PHONE, id="phone")], indirect=True)

@@ -67,8 +67,13 @@ function open() {
     heard();
   });
   stream.addEventListener("alive", heard);
-  // The session is over: the server leads to the log-in.
-  stream.addEventListener("end", () => location.reload());
+  // The session is over: the server leads to the log-in, and from there back. Were the stream's own end still
+  // heard, the board would be asked for beside that, and the answer to it would break the way off.
+  stream.addEventListener("end", () => {
+    stream.close();
+    clearInterval(rounds);
+    location.reload();
+  });
   stream.addEventListener("error", ask);
 }
 
@@ -99,4 +104,4 @@ document.addEventListener("visibilitychange", () => {
 });
 tell();
 open();
-setInterval(round, ROUND_MS);
+const rounds = setInterval(round, ROUND_MS);

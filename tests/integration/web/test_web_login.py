@@ -167,8 +167,15 @@ def test_a_session_ends_by_idleness_and_by_age(archive, client, clock) -> None:
 
 
 def test_a_fragment_without_a_session_loads_the_log_in_whole(client) -> None:
-    answer = client.get("/staff/board", headers={"HX-Request": "true"})
-    assert answer.headers["HX-Redirect"] == "/staff/login"
+    asked = {"HX-Request": "true"}
+    assert client.get("/staff/board", headers=asked).headers["HX-Redirect"] == "/staff/login"
+    asked["HX-Current-URL"] = f"{client.base_url}/staff/day?room=108&date=2026-11-20"
+    came_from = "%2Fstaff%2Fday%3Froom%3D108%26date%3D2026-11-20"
+    answer = client.get("/staff/board", headers=asked)
+    assert answer.status_code == 204
+    assert answer.headers["HX-Redirect"] == f"/staff/login?next={came_from}"
+    asked["HX-Current-URL"] = "http://[no address"
+    assert client.get("/staff/board", headers=asked).headers["HX-Redirect"] == "/staff/login"
 
 
 def test_an_old_hash_is_renewed_at_the_log_in(archive, client) -> None:
