@@ -22,6 +22,7 @@ from recorder.logging import get_logger
 from recorder.manifest import ClockStatement, GapCause, SyncStatement, Track
 from recorder.run import CopiedSound, Picture, Run, RunTerms
 from recorder.segmenter import SOUND_GRACE_US
+from recorder.sound_opening import SoundOpening
 
 # A picture arrives up to a second after the sound of its instant (bursts, one frame in the parser, a slow
 # network). Sound waits so long at most for the picture that tells its run: the present one, one that a
@@ -69,6 +70,7 @@ class Recording:
         self._alone = alone
         self._waits_us = _WAITS_US if has_camera else 0
         self._log = get_logger(source=source)
+        self._opening = SoundOpening()
         # When the latest sound that a run got was taken (CLOCK_MONOTONIC).
         self.last_sound_us = 0
         self._roll = False
@@ -139,6 +141,24 @@ class Recording:
 
     # --- sound
 
+    def sound_opens(self, now_us: int) -> None:
+        """A window opens, and the microphone with it: what is missing until it is heard was not lost."""
+        self._opening.begin(now_us)
+
+    def sound_lost(self, detail: str) -> None:
+        """The microphone is gone or cannot be opened. What passed before it was first heard is not lost."""
+        since_us = self._ledger.covered_until[Track.AUDIO]
+        if self._opening.is_awaited:
+            self._opening.give_up()
+        elif self._opening.heard_from_us:
+            since_us = max(since_us, self._opening.heard_from_us + self._terms.wall_offset_us())
+        self._ledger.note(since_us, GapCause.MICROPHONE_LOST, detail, [Track.AUDIO])
+
+    def look(self, now_us: int) -> None:
+        """Call it once a second: a microphone that never came is noticed here."""
+        if self._opening.is_overdue(now_us):
+            self.sound_lost("no sound came")
+
     def copy(self, packet: Any, host_us: int, duration_us: float) -> None:
         self._waiting_copies.append((packet, host_us, duration_us))
         self._deal_until(self._passed_us(host_us))
@@ -146,8 +166,22 @@ class Recording:
     def sound(self, samples: Pcm, ticks: int, microphone: str) -> None:
         """`ticks` of ENCODED_RATE on CLOCK_MONOTONIC; in the order of time."""
         self.microphone = microphone
+        if self._opening.is_awaited:
+            self._sound_came(ticks * US_PER_SECOND // ENCODED_RATE)
         self._waiting.append((samples, ticks, microphone))
         self._deal_until(self._passed_us((ticks + len(samples)) * US_PER_SECOND // ENCODED_RATE))
+
+    def _sound_came(self, host_us: int) -> None:
+        self._opening.heard(host_us)
+        if self.runs:
+            oldest = self.runs[0]
+            self._note_silence(max(host_us, oldest.first_host_us), oldest.wall_offset_us)
+
+    def _note_silence(self, host_us: int, wall_offset_us: int) -> None:
+        """Inside a run only sound can be missing: why, from then on."""
+        for since_us, cause in self._opening.causes(host_us):
+            detail = self.why_silent if cause is GapCause.MICROPHONE_LOST else ""
+            self._ledger.note(since_us + wall_offset_us, cause, detail, [Track.AUDIO])
 
     def _passed_us(self, heard_us: int) -> int:
         """Until when sound waits no more, now that it was heard until `heard_us`."""
@@ -286,8 +320,7 @@ class Recording:
             copied=self.copied if picture else None,
             microphone=self.microphone,
         )
-        # Inside a run only sound can be missing.
-        self._ledger.note(start_us, GapCause.MICROPHONE_LOST, self.why_silent, [Track.AUDIO])
+        self._note_silence(host_us, wall_offset_us)
         facts = {"picture": picture is not None, "microphone": self.microphone}
         self._log.info("run begins", run=self._run.id, version=run_terms.configuration_version, **facts)
 

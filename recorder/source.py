@@ -23,7 +23,7 @@ from recorder.host_watch import HostWatch
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, now_us
 from recorder.ledger import SETTLED_AFTER_US, Ledger
 from recorder.logging import get_logger
-from recorder.manifest import GapCause, SyncStatement, Track
+from recorder.manifest import GapCause, SyncStatement
 from recorder.open_segment import MediaError
 from recorder.recording import Recording, RecordingTerms
 from recorder.recovery import Recovered, recover
@@ -89,10 +89,10 @@ class SourceRecorder(threading.Thread):
         self._link = CameraLink(hardware.address, self._inbox, self.source) if hardware.address else None
         self._window = SourceWindow()
         self._session: Session | None = None
-        self._sound = SourceSound(
-            hardware, microphone, skews, self._take_sound, self._microphone_lost, self._guard
-        )
         self._recording = self._new_recording(segment_us)
+        self._sound = SourceSound(
+            hardware, microphone, skews, self._take_sound, self._recording.sound_lost, self._guard
+        )
         self._flushed_minute = 0
         self._version = configuration().version
         self._stopping = threading.Event()
@@ -217,6 +217,8 @@ class SourceRecorder(threading.Thread):
     def _open_window(self, at_us: int) -> None:
         for since_us, cause in self._window.reasons_at_opening(at_us):
             self._ledger.note(since_us, cause)
+        if self.hardware.microphone:
+            self._recording.sound_opens(monotonic_us())
         self._sound.open(self._offset_us)
         if self._link:
             self._link.want(wanted=True)
@@ -234,10 +236,6 @@ class SourceRecorder(threading.Thread):
     def _take_sound(self, samples: Pcm, ticks: int, microphone: str) -> None:
         self._report.hear(samples, recorded=self._recording.run is not None)
         self._recording.sound(samples, ticks, microphone)
-
-    def _microphone_lost(self, detail: str) -> None:
-        covered_us = self._ledger.covered_until[Track.AUDIO]
-        self._ledger.note(covered_us, GapCause.MICROPHONE_LOST, detail, [Track.AUDIO])
 
     # --- events
 
@@ -305,6 +303,8 @@ class SourceRecorder(threading.Thread):
         elif run and self._host.slewed_since(run.wall_offset_us):
             recording.roll()
         room_sound = self._sound.room
+        if room_sound:
+            recording.look(monotonic_us())
         if run and not run.has_picture and room_sound and not room_sound.is_heard:
             self._guard(recording.end)
             if self.hardware.address is None:

@@ -1,4 +1,6 @@
-"""One source's recorder against a real camera: windows, the host's clock, a host that does not keep up."""
+"""One source's recorder against a real camera: windows, the host's clock, a host that does not keep up, a
+microphone that opens late.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import pytest
 
 from recorder.capture.camera import CameraAddress, CameraLink, Inbox, Opened
 from recorder.capture.health import HealthMonitor, HealthTerms
+from recorder.capture.microphone_events import MICROPHONE_RATE, SoundBlock
 from recorder.chain import read_manifest
 from recorder.health_rules import HostFacts
 from recorder.host_clock import ClockTrust, monotonic_us, wall_minus_monotonic_us
@@ -66,10 +69,10 @@ class Host(HostWatch):
 class Recorder:
     """A source's recorder with its thread; `manifests` are on disk, because nobody ships them."""
 
-    def __init__(self, camera, room, spool, host, *, current=None, health=None):
+    def __init__(self, camera, room, spool, host, *, current=None, health=None, microphone=None):
         self.spool = spool
         self.recorder = SourceRecorder(
-            SourceHardware("main", CameraAddress(camera.url("108"), None)),
+            SourceHardware("main", CameraAddress(camera.url("108"), None), microphone),
             spool=spool,
             skews=Skews(spool.root / "clocks.json"),
             configuration=current or (lambda: room.configuration),
@@ -202,6 +205,26 @@ def test_a_clock_that_is_set_ends_the_run_with_a_gap(camera, room, spool):
     assert [gap.start_us for gap in recording.gaps("clock_step")] == joints[:-1]
     assert joints[-1] == after[0].start_us
     assert all(gap.tracks == ["video", "audio"] for gap in recording.gaps("clock_step"))
+
+
+def test_a_microphone_that_opens_after_the_first_picture_was_not_lost(room, spool):
+    shape = {"size": "640x360", "bitrate_kbps": 600, "loop_s": 8}
+    with (
+        Simulator(("108",), formats={"108": "audio=none"}, **shape) as silent,
+        Recorder(silent, room, spool, Host(), microphone="mic") as recording,
+    ):
+        recording.until(lambda: recording.recorder.status.state == "recording", "pictures")
+        opened_us = monotonic_us()
+        for number in range(1, 16):
+            time.sleep(0.1)
+            count = number * MICROPHONE_RATE // 10
+            samples = bytes(2 * MICROPHONE_RATE // 10)
+            arrival_us = opened_us + number * 100_000
+            recording.recorder.hear(SoundBlock(samples, count, arrival_us, 1, overflow=False))
+    opened_us += wall_minus_monotonic_us()
+    (gap,) = [gap for gap in recording.gaps("opening") if gap.tracks == ["audio"]]
+    assert abs(gap.end_us - opened_us) < 100_000
+    assert recording.gaps("microphone_lost") == []
 
 
 class Defective(HealthMonitor):

@@ -22,7 +22,7 @@ from recorder.chain import read_manifest
 from recorder.coverage import SOUND_JOINT_US
 from recorder.intervals import Interval, subtract
 from recorder.ledger import Ledger
-from recorder.manifest import SegmentManifest, Track
+from recorder.manifest import GapManifest, SegmentManifest, Track
 from recorder.open_segment import MediaError
 from recorder.recording import Recording, RecordingTerms
 from recorder.room_sound import RoomSound
@@ -94,6 +94,16 @@ class Rig:
     def segments(self):
         manifests = [read_manifest(entry.path).manifest for entry in self.spool.entries()]
         return [each for each in manifests if isinstance(each, SegmentManifest)]
+
+    def silences(self):
+        """The gaps after the first picture, in tenths of a second since T0: packets are no finer."""
+        manifests = [read_manifest(entry.path).manifest for entry in self.spool.entries()]
+        tenths = lambda at_us: round((at_us - T0) * 10 / S)  # noqa: E731
+        return [
+            (tenths(each.start_us), tenths(each.end_us), each.cause, each.detail)
+            for each in manifests
+            if isinstance(each, GapManifest) and each.end_us - each.start_us > PICTURE_OFF_US
+        ]
 
     def untold(self):
         """Holes between what the manifests tell of the sound, as the archive will look for them."""
@@ -260,6 +270,71 @@ def test_the_last_packet_of_a_run_is_filled_up_by_what_follows(root, pictures_un
         pcm = np.concatenate([frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)])
     loudness = np.abs(pcm[-4800:]).reshape(-1, 48).max(axis=1)
     assert loudness.min() > 0.2
+
+
+def late_sound(rig, *spans, until_us=5 * S, believed_us=0):
+    """Pictures all the time and sound in these spans; none is believed before that instant."""
+    heard = [at for span in spans for at in range(*span, BLOCK * S // ENCODED_RATE)]
+    shown = range(0, until_us, FRAME_US)
+    out = [(at + 60_000, functools.partial(rig.picture, at)) for at in shown]
+    return out + [(max(at + 120_000, believed_us), functools.partial(rig.sound, at)) for at in heard]
+
+
+@pytest.mark.parametrize("believed_us", [0, 1_300_000])
+def test_a_microphone_that_opens_later_than_the_camera_was_not_lost(root, believed_us):
+    """Its first gap was told as `microphone_lost`. What is missing later is."""
+    rig = Rig(root)
+    rig.recording.sound_opens(M0 - S)
+    play(rig, late_sound(rig, (320_000, 2 * S), (3 * S, 5 * S), believed_us=believed_us))
+    rig.recording.end()
+    assert rig.silences() == [(0, 3, "opening", ""), (20, 30, "microphone_lost", "")]
+
+
+def test_sound_that_is_believed_before_the_picture_is_known_was_not_lost_either(root):
+    """A camera with B-frames is held until its order is known, and its first picture was taken before."""
+    rig = Rig(root)
+    rig.recording.sound_opens(M0 - S)
+    for at_us in range(400_000, 600_000, 20_000):
+        rig.sound(at_us)
+    play(rig, late_sound(rig, (600_000, 3 * S), until_us=3 * S))
+    rig.recording.end()
+    assert rig.silences() == [(0, 4, "opening", "")]
+
+
+def test_a_microphone_that_opens_late_and_is_lost_soon_is_told_of_both(root):
+    """In the same segment, before any of it is committed."""
+    rig = Rig(root)
+    rig.recording.sound_opens(M0 - S)
+    lost = (2_500_000, functools.partial(rig.recording.sound_lost, "unplugged"))
+    play(rig, [*late_sound(rig, (300_000, 2 * S), (3 * S, 4 * S), until_us=4 * S), lost])
+    rig.recording.end()
+    assert rig.silences() == [(0, 3, "opening", ""), (20, 30, "microphone_lost", "unplugged")]
+
+
+@pytest.mark.parametrize("noticed", ["told", "overdue"])
+def test_a_microphone_that_cannot_be_opened_is_lost_from_the_beginning(root, noticed):
+    """As a camera that opens is unreachable once that is known; it does not open again in the next run."""
+    rig = Rig(root)
+    rig.recording.sound_opens(M0)
+    events = late_sound(rig, (9 * S, 10 * S), until_us=10 * S)
+    if noticed == "told":
+        events.append((S, functools.partial(rig.recording.sound_lost, "no such device")))
+    events += [(at_us, functools.partial(rig.recording.look, M0 + at_us)) for at_us in range(0, 10 * S, S)]
+    play(rig, [*events, (7_500_000, rig.recording.roll)])
+    rig.recording.end()
+    why = "no such device" if noticed == "told" else "no sound came"
+    assert rig.silences() == [
+        (0, 40, "microphone_lost", why),
+        (40, 80, "microphone_lost", why),
+        (80, 90, "microphone_lost", ""),
+    ]
+
+
+def test_without_a_microphone_of_the_room_late_sound_is_lost(root):
+    rig = Rig(root, alone=False)
+    play(rig, late_sound(rig, (300_000, 2 * S), until_us=2 * S))
+    rig.recording.end()
+    assert rig.silences() == [(0, 3, "microphone_lost", "")]
 
 
 def test_sound_alone_begins_where_the_window_does(root):
