@@ -49,7 +49,7 @@ _PREFIX_BYTES = 7
 _INDEX_FORMAT = b"PSIE\x01"
 INDEX_HEADER_BYTES = len(_INDEX_FORMAT) + SALT_BYTES
 
-Pread = Callable[[int, int], bytes | bytearray]
+Pread = Callable[[int, int], bytes | memoryview]
 
 
 class CipherError(ProtokolError):
@@ -116,7 +116,7 @@ class ObjectCipher:
         """`into` takes the data and TAG_BYTES more, no less and no more."""
         self._gcm.encrypt_into(_NONCE.pack(self._prefix, number, last), data, self._header, into)
 
-    def unseal(self, number: int, sealed: bytes | bytearray | memoryview, *, last: bool) -> bytes:
+    def unseal(self, number: int, sealed: bytes | memoryview, *, last: bool) -> bytes:
         """Raises CipherError."""
         try:
             return self._gcm.decrypt(_NONCE.pack(self._prefix, number, last), sealed, self._header)

@@ -179,7 +179,7 @@ def _listed(parts: door.Parts, zone: str) -> str:
     return "".join(lines) + ("\n  …" if parts.more_from_us is not None else "")
 
 
-def _write(output: Path, pieces: Iterable[bytes | bytearray]) -> None:
+def _write(output: Path, pieces: Iterable[bytes]) -> None:
     """Durable on return and readable by its owner alone: it is footage. Leaves no half of a file behind."""
     try:
         fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

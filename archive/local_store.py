@@ -10,6 +10,7 @@ import contextlib
 import errno
 import math
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,9 @@ _NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 # No body may take so long: an agent that dribbles is cut off (retrieval_api.admission), and each write moves
 # the time on.
 _ABANDONED_AFTER_S = 24 * 3600
+# New memory is filled with zeros first, which costs a third of what reading into it does.
+_KEPT_ROOM_BYTES = 2**20
+_rooms = threading.local()
 
 
 class LocalStore:
@@ -183,16 +187,15 @@ class _LocalReader:
         except OSError as error:
             raise StoreAwayError(f"cannot read {self._name}: {error.strerror}") from error
 
-    def pread_at_hand(self, offset: int, length: int) -> bytearray:
+    def pread_at_hand(self, offset: int, length: int) -> memoryview:
         """What the page cache holds."""
-        length = max(0, min(length, self.size_bytes - offset))
-        data = bytearray(length)
+        data = _room(max(0, min(length, self.size_bytes - offset)))
         try:
             known = os.preadv(self._fd, [data], offset, _NO_WAIT) if _NO_WAIT is not None else -1
         except OSError:
             # Not there, or a file system that cannot tell. Whatever else fails will fail again.
             known = -1
-        if known < length:
+        if known < len(data):
             raise NotAtHandError(self._name)
         return data
 
@@ -200,3 +203,14 @@ class _LocalReader:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _room(length: int) -> memoryview:
+    """Of the calling thread, for one read: the next one gets the same memory."""
+    if length > _KEPT_ROOM_BYTES:
+        return memoryview(bytearray(length))
+    kept: bytearray = getattr(_rooms, "kept", bytearray())
+    if length > len(kept):
+        # Taken anew instead of grown, for a view of it may be left.
+        _rooms.kept = kept = bytearray(length)
+    return memoryview(kept)[:length]

@@ -66,8 +66,10 @@ class ObjectReader(Protocol):
     def pread(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`, fewer only at the end of the object. Raises StoreError."""
 
-    def pread_at_hand(self, offset: int, length: int) -> bytes | bytearray:
-        """As `pread` without waiting: an event loop may ask so. Raises NotAtHandError, StoreError."""
+    def pread_at_hand(self, offset: int, length: int) -> bytes | memoryview:
+        """As `pread` without waiting: an event loop may ask so. A view holds what was read until the same
+        thread asks any reader so again. Raises NotAtHandError, StoreError.
+        """
 
     def close(self) -> None: ...
 

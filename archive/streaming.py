@@ -34,11 +34,11 @@ class SliceReader:
         self._object: ObjectReader | None = None
         self._object_name = ""
         # What is read and not given yet.
-        self._batch: list[bytes | bytearray] = []
+        self._batch: list[bytes] = []
         self._batch_bytes = 0
         self.has_read_stored = False
 
-    def read(self, *, wait: bool = True) -> bytes | bytearray:
+    def read(self, *, wait: bool = True) -> bytes:
         """The next piece; none at the end.
 
         Raises StoreError when an object is gone or short: what was promised by Content-Length is then cut
@@ -71,7 +71,7 @@ class SliceReader:
         at = each.offset + self._done
         return min(most - at % most, each.length - self._done)
 
-    def _read_slice(self, each: Literal | Stored, length: int, *, wait: bool) -> bytes | bytearray:
+    def _read_slice(self, each: Literal | Stored, length: int, *, wait: bool) -> bytes:
         if isinstance(each, Literal):
             return each.data
         if self._object is None or self._object_name != each.name:
@@ -80,14 +80,14 @@ class SliceReader:
             self.close()
             self._object, self._object_name = self._store.open(each.name), each.name
         pread = self._object.pread if wait else self._object.pread_at_hand
-        data = pread(each.offset + self._done, length)
+        data = bytes(pread(each.offset + self._done, length))
         if len(data) != length:
             raise StoreError(f"{each.name} is shorter than its index says")
         self.has_read_stored = True
         return data
 
 
-def read_slices(store: Store, slices: Iterable[Literal | Stored]) -> Iterator[bytes | bytearray]:
+def read_slices(store: Store, slices: Iterable[Literal | Stored]) -> Iterator[bytes]:
     """All pieces of a SliceReader, of _WHOLE_BYTES; raises what it does. While the caller has one, another
     thread reads the next.
     """

@@ -76,7 +76,7 @@ class _SlicedResponse(Response):
     ) -> None:
         super().__init__(status_code=chosen.status, headers=headers, media_type=MEDIA_TYPE)
         self._reader = reader
-        self._ready: deque[bytes | bytearray] = deque()
+        self._ready: deque[bytes] = deque()
         self._journal, self._is_open = journal, False
         self._told = self._sent = chosen.start
 
@@ -140,7 +140,7 @@ class _SlicedResponse(Response):
         self._ready.append(await anyio.to_thread.run_sync(self._reader.read, limiter=_readers()))
         fetched.set()
 
-    async def _send_piece(self, piece: bytes | bytearray, send: Send) -> bool:
+    async def _send_piece(self, piece: bytes, send: Send) -> bool:
         """Whether the reader took it at once, or nearly."""
         # Before it is sent: of a piece that a reader got half of, too much is told and not nothing.
         self._sent += len(piece)
