@@ -13,6 +13,8 @@ from archive.system import Archive
 from retention import frozen
 from retrieval_api import job_wording, pages, readiness_view, room_meters, wording
 from retrieval_api.i18n import Language
+from retrieval_api.requests import queue
+from retrieval_api.requests.review_page import REVIEWERS
 from retrieval_api.room_pictures import RoomPictures, Shown
 from retrieval_api.routes.extension import CHANGE_ROLES
 from retrieval_api.routes.jobs import JOB_ROLES
@@ -38,6 +40,7 @@ class BoardFacts:
     readiness: readiness_view.BoardReadiness
     pictures: Mapping[str, Mapping[str, Shown]]
     alerts: list[Mark]
+    overdue: int
     refused: int
     dead: Mapping[str, int]
     is_frozen: bool
@@ -49,6 +52,7 @@ def look(archive: Archive, pictures: RoomPictures, now_us: int) -> BoardFacts:
     with archive.database.reading() as session:
         states = room_states.room_states(session, archive.configurations, now_us)
         alerts = list(marks.going_on(session))
+        overdue = queue.overdue_count(session, now_us)
         refused = new_count(session, now_us)
         dead = jobs.dead_letters(session)
         is_frozen = frozen.is_frozen(session)
@@ -62,6 +66,7 @@ def look(archive: Archive, pictures: RoomPictures, now_us: int) -> BoardFacts:
         # A window may have closed since the agent's last word.
         pictures={each.room: pictures.of_room(each.room, now_us) for each in states if each.window},
         alerts=alerts,
+        overdue=overdue,
         refused=refused,
         dead=dead,
         is_frozen=is_frozen,
@@ -89,6 +94,7 @@ def context(facts: BoardFacts, role: str) -> dict[str, Any]:
         "condition_now": wording.condition_now,
         "closing": [state for state in states if state.closes_while_in_use(now_us)],
         "rooms_problem": facts.rooms_problem,
+        "overdue": facts.overdue if role in REVIEWERS else 0,
         "refused": facts.refused if role in QUARANTINE_ROLES else 0,
         "dead": sum(dead.values()),
         "dead_kinds": [job_wording.kind(each).what for each in dead],
