@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from archive import jobs, marks, room_states
@@ -11,8 +12,8 @@ from archive.models import Mark
 from archive.room_states import RoomState
 from archive.system import Archive
 from retention import frozen
-from retrieval_api import job_wording, pages, readiness_view, room_meters, wording
-from retrieval_api.i18n import Language
+from retrieval_api import agent_wording, job_wording, pages, readiness_view, room_meters, wording
+from retrieval_api.i18n import Language, Localizer
 from retrieval_api.requests import queue
 from retrieval_api.requests.review_page import REVIEWERS
 from retrieval_api.room_pictures import RoomPictures, Shown
@@ -74,8 +75,8 @@ def look(archive: Archive, pictures: RoomPictures, now_us: int) -> BoardFacts:
     )
 
 
-def context(facts: BoardFacts, role: str) -> dict[str, Any]:
-    """What the templates of the board need for a reader of this role."""
+def context(facts: BoardFacts, role: str, texts: Localizer) -> dict[str, Any]:
+    """What the templates of the board need for a reader of this role and these texts."""
     states, readiness, now_us = facts.states, facts.readiness, facts.now_us
     faults = [state for state in states if state.state == "fault"]
     dead = facts.dead if role in JOB_ROLES else {}
@@ -90,6 +91,7 @@ def context(facts: BoardFacts, role: str) -> dict[str, Any]:
         "warned": sum(bool(state.conditions) for state in states if state.state != "fault"),
         "readiness": readiness,
         "recording": sum(state.state == "recording" for state in states),
+        "agent_word": partial(agent_wording.told, texts),
         "cause_now": wording.cause_now,
         "condition_now": wording.condition_now,
         "closing": [state for state in states if state.closes_while_in_use(now_us)],
@@ -116,7 +118,11 @@ def draw(archive: Archive, pictures: RoomPictures, now_us: int, kinds: Iterable[
     facts = look(archive, pictures, now_us)
     return {
         kind: pages.fragment(
-            "_board.html", kind.language, facts.zone, now_us=now_us, **context(facts, kind.role)
+            "_board.html",
+            kind.language,
+            facts.zone,
+            now_us=now_us,
+            **context(facts, kind.role, pages.localizer(kind.language, facts.zone)),
         )
         for kind in kinds
     }
