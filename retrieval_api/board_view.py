@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from archive import jobs, marks, room_states
@@ -11,8 +12,10 @@ from archive.models import Mark
 from archive.room_states import RoomState
 from archive.system import Archive
 from retention import frozen
-from retrieval_api import job_wording, pages, readiness_view, room_meters, wording
-from retrieval_api.i18n import Language
+from retrieval_api import agent_wording, job_wording, pages, readiness_view, room_meters, wording
+from retrieval_api.i18n import Language, Localizer
+from retrieval_api.requests import queue
+from retrieval_api.requests.review_page import REVIEWERS
 from retrieval_api.room_pictures import RoomPictures, Shown
 from retrieval_api.routes.extension import CHANGE_ROLES
 from retrieval_api.routes.jobs import JOB_ROLES
@@ -38,6 +41,7 @@ class BoardFacts:
     readiness: readiness_view.BoardReadiness
     pictures: Mapping[str, Mapping[str, Shown]]
     alerts: list[Mark]
+    overdue: int
     refused: int
     dead: Mapping[str, int]
     is_frozen: bool
@@ -49,6 +53,7 @@ def look(archive: Archive, pictures: RoomPictures, now_us: int) -> BoardFacts:
     with archive.database.reading() as session:
         states = room_states.room_states(session, archive.configurations, now_us)
         alerts = list(marks.going_on(session))
+        overdue = queue.overdue_count(session, now_us)
         refused = new_count(session, now_us)
         dead = jobs.dead_letters(session)
         is_frozen = frozen.is_frozen(session)
@@ -62,6 +67,7 @@ def look(archive: Archive, pictures: RoomPictures, now_us: int) -> BoardFacts:
         # A window may have closed since the agent's last word.
         pictures={each.room: pictures.of_room(each.room, now_us) for each in states if each.window},
         alerts=alerts,
+        overdue=overdue,
         refused=refused,
         dead=dead,
         is_frozen=is_frozen,
@@ -69,8 +75,8 @@ def look(archive: Archive, pictures: RoomPictures, now_us: int) -> BoardFacts:
     )
 
 
-def context(facts: BoardFacts, role: str) -> dict[str, Any]:
-    """What the templates of the board need for a reader of this role."""
+def context(facts: BoardFacts, role: str, texts: Localizer) -> dict[str, Any]:
+    """What the templates of the board need for a reader of this role and these texts."""
     states, readiness, now_us = facts.states, facts.readiness, facts.now_us
     faults = [state for state in states if state.state == "fault"]
     dead = facts.dead if role in JOB_ROLES else {}
@@ -85,10 +91,12 @@ def context(facts: BoardFacts, role: str) -> dict[str, Any]:
         "warned": sum(bool(state.conditions) for state in states if state.state != "fault"),
         "readiness": readiness,
         "recording": sum(state.state == "recording" for state in states),
+        "agent_word": partial(agent_wording.told, texts),
         "cause_now": wording.cause_now,
         "condition_now": wording.condition_now,
         "closing": [state for state in states if state.closes_while_in_use(now_us)],
         "rooms_problem": facts.rooms_problem,
+        "overdue": facts.overdue if role in REVIEWERS else 0,
         "refused": facts.refused if role in QUARANTINE_ROLES else 0,
         "dead": sum(dead.values()),
         "dead_kinds": [job_wording.kind(each).what for each in dead],
@@ -110,7 +118,11 @@ def draw(archive: Archive, pictures: RoomPictures, now_us: int, kinds: Iterable[
     facts = look(archive, pictures, now_us)
     return {
         kind: pages.fragment(
-            "_board.html", kind.language, facts.zone, now_us=now_us, **context(facts, kind.role)
+            "_board.html",
+            kind.language,
+            facts.zone,
+            now_us=now_us,
+            **context(facts, kind.role, pages.localizer(kind.language, facts.zone)),
         )
         for kind in kinds
     }

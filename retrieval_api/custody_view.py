@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
@@ -43,9 +43,17 @@ class Filter:
     machines: bool = False
 
 
+class Fact(NamedTuple):
+    """One of an event's details. `is_quoted`: the value is in English, whatever the reader's language."""
+
+    name: str
+    value: str
+    is_quoted: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One event in words. `facts` are (name, value) of its details."""
+    """One event in words."""
 
     sequence: int
     at_us: int
@@ -54,7 +62,7 @@ class Line:
     room: str
     footage: date | None
     subject: str
-    facts: tuple[tuple[str, str], ...]
+    facts: tuple[Fact, ...]
 
 
 def page(session: Session, wanted: Filter, zone: str, before: int | None) -> tuple[list[CustodyEvent], bool]:
@@ -128,30 +136,32 @@ def _who(actor: str, people: dict[str, str], texts: Localizer) -> str:
     return actor
 
 
-def _facts(details: dict[str, Any], texts: Localizer, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _facts(details: dict[str, Any], texts: Localizer, labels: dict[str, str]) -> Iterator[Fact]:
     """Times as times, grounds as words, hashes by their beginning (the exports have them whole)."""
     for name, value in sorted(details.items(), key=_place):
         label = texts.gettext(wording.DETAILS.get(name, name))
         if value is None:
             continue
         if name.endswith("_us") and isinstance(value, int):
-            yield label, f"{texts.date(value)}, {texts.time_seconds(value)}"
+            yield Fact(label, f"{texts.date(value)}, {texts.time_seconds(value)}")
         elif _is_span(value):
             start, end = (f"{texts.date(each)}, {texts.time_seconds(each)}" for each in value)
-            yield label, f"{start} – {end}"
+            yield Fact(label, f"{start} – {end}")
         elif name == "ground" and isinstance(value, str):
             kind, _, reference = value.partition(":")
-            yield label, texts.gettext(wording.GROUNDS.get(kind, value), reference=reference)
+            yield Fact(label, texts.gettext(wording.GROUNDS.get(kind, value), reference=reference))
         elif (word := _word(name, value)) is not None:
-            yield label, texts.gettext(word)
+            yield Fact(label, texts.gettext(word))
         elif isinstance(value, str) and _HASH.fullmatch(value):
-            yield label, f"{value[:_SHORT_HASH]}…"
+            yield Fact(label, f"{value[:_SHORT_HASH]}…")
         elif name.endswith("_bytes") and isinstance(value, int):
-            yield label, texts.bytes(value)
+            yield Fact(label, texts.bytes(value))
         elif isinstance(value, list) and all(isinstance(each, str) for each in value):
-            yield label, ", ".join(labels.get(str(each), str(each)) for each in value)
+            yield Fact(label, ", ".join(labels.get(str(each), str(each)) for each in value))
         else:
-            yield label, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            told = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            # Beside a code the reason is the archive's own, else it is what a person wrote.
+            yield Fact(label, told, is_quoted=name == "reason" and "code" in details)
 
 
 def _place(detail: tuple[str, Any]) -> tuple[int, str]:

@@ -31,12 +31,14 @@ def document(
 
     `request_numbers` names the request of a hold by its `request_id`; a hold without one is staff's own.
     `names_sources`: a gap is told with its camera, because `facts` are of several.
-    `opened`: all that the ground of the visit may open of the day; None where it knows no limits.
+    `opened`: all that the ground of the visit may open of the day; None where it knows no limits. What is
+    recorded of it is `openable`, the rest of what is recorded `unopened`; both are empty without limits.
     """
     zone = texts.zone
     horizon = day_view.horizon(facts, day, zone)
     until_now = [Interval(0, now_us)]
     kept = [Interval(hold.start_us, hold.end_us) for hold in facts.holds]
+    limited = facts.recorded if opened is not None else ()
     purged = subtract(intersect(facts.windows, until_now), kept) if facts.state == "purged" else ()
 
     def told(intervals: Iterable[Interval], word: str) -> list[dict[str, Any]]:
@@ -79,6 +81,8 @@ def document(
             for mark in beside
         ],
         "purged": told(purged, day_wording.PURGED),
+        "openable": told(intersect(limited, opened or ()), day_wording.OPENED),
+        "unopened": told(subtract(limited, opened or ()), day_wording.UNOPENED),
         "opened": None if opened is None else [_bounds(each) for each in opened],
     }
 

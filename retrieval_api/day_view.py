@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from archive.search import Coverage
 from recorder.errors import BadInstantError
 from recorder.instants import US_PER_MINUTE, US_PER_SECOND, local_midnight_us, to_us
-from recorder.intervals import Interval
+from recorder.intervals import Interval, intersect, subtract
 
 _HOUR_US = 60 * US_PER_MINUTE
 # What is shown of a day without recording hours.
@@ -20,8 +20,8 @@ _LOOK_DAYS = 31
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A stretch of the strip in per cent of its width; `kind` is recorded, gap, pending, held, beside or
-    window.
+    """A stretch of the strip in per cent of its width; `kind` is recorded, openable, unopened, gap,
+    pending, held, beside or window.
     """
 
     kind: str
@@ -48,12 +48,20 @@ def strip(
     zone: str,
     cause: Callable[[str], str],
     beside: Iterable[tuple[Interval, str]] = (),
+    opened: tuple[Sequence[Interval], str, str] | None = None,
 ) -> Strip:
     """Windows below; on them what is recorded, missing (labelled by `cause`), still to come, held; above
     them what happened `beside`, with its label.
+
+    `opened`: what the ground of the visit may open, with the labels of what is recorded of it and of the
+    rest of what is recorded; None where it knows no limits.
     """
     whole = horizon(facts, day, zone)
     recorded = _marks("recorded", facts.recorded, whole)
+    if opened is not None:
+        within, openable, unopened = opened
+        recorded += _marks("unopened", subtract(facts.recorded, within), whole, unopened)
+        recorded += _marks("openable", intersect(facts.recorded, within), whole, openable)
     gaps = [
         mark
         for gap in facts.gaps

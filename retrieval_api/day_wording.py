@@ -15,6 +15,8 @@ PENDING: Final = N_("ще надходить")
 AHEAD: Final = N_("попереду")
 CLOSED: Final = N_("поза годинами запису")
 PURGED: Final = N_("знищено")
+OPENED: Final = N_("відкрито за підставою")
+UNOPENED: Final = N_("не відкрито за підставою")
 HELD: Final = N_("заборона знищення %(number)s")
 REQUESTED: Final = N_("запит %(number)s")
 # A gap of one track: the other goes on beside it.

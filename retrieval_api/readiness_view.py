@@ -83,10 +83,11 @@ REASONS: Final[dict[str, Reason]] = {
 
 
 class Shortcoming(NamedTuple):
-    """`detail` is the agent's own word, with the camera's name where a room has several."""
+    """`detail` is the agent's own word; `source` the camera's name where a room has several."""
 
     code: str
     detail: str
+    source: str = ""
 
     @property
     def text(self) -> str:
@@ -215,4 +216,4 @@ def _verdict(told: _Told, *, counted: bool) -> RoomReadiness | None:
 
 def _shortcoming(item: _ToldItem) -> Shortcoming:
     named = item.source not in (None, "main", "camera")
-    return Shortcoming(item.code, f"{item.source}: {item.detail}" if named else item.detail)
+    return Shortcoming(item.code, item.detail, item.source or "" if named else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from retrieval_api import quarantine_wording
 from retrieval_api.i18n import N_
 
 
@@ -264,6 +265,7 @@ VALUES: Final[dict[str, dict[str, str]]] = {
     "partial": {"true": N_("так"), "false": N_("ні")},
     "role": ROLES,
     "kind": MARKS,
+    "code": {code: words.what for code, words in quarantine_wording.REASONS.items()},
     "source": {"button": N_("кнопка"), "webhook": N_("система оповіщення")},
 }
 

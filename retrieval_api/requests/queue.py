@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from archive.models import Hold, Request, RequestPerson
@@ -18,6 +18,7 @@ from retrieval_api.requests.states import State, Status
 Shelf = Literal["open", "ending", "done"]
 # Done requests are looked up by number; the list shows the newest.
 _DONE_AT_MOST = 200
+_IS_OPEN = Request.status.in_((Status.REGISTERED.value, Status.IN_REVIEW.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,10 @@ def shelf(session: Session, which: Shelf, now_us: int, zone: str) -> Sequence[Ro
     `ending`: decided or withdrawn, with holds that still stand. `done`: the rest, newest first.
     """
     statement = select(Request, RequestPerson).join(RequestPerson)
-    is_open = Request.status.in_((Status.REGISTERED.value, Status.IN_REVIEW.value))
     if which == "open":
-        statement = statement.where(is_open).order_by(Request.answer_due_us, Request.id)
+        statement = statement.where(_IS_OPEN).order_by(Request.answer_due_us, Request.id)
     elif which == "ending":
-        statement = statement.where(~is_open, Request.closed_us.is_(None)).order_by(
+        statement = statement.where(~_IS_OPEN, Request.closed_us.is_(None)).order_by(
             Request.decided_us.nulls_first(), Request.id
         )
     else:
@@ -74,6 +74,12 @@ def shelf(session: Session, which: Shelf, now_us: int, zone: str) -> Sequence[Ro
     return (
         sorted(rows, key=lambda row: (row.days_left >= 0, not row.without_room)) if which == "open" else rows
     )
+
+
+def overdue_count(session: Session, now_us: int) -> int:
+    """How many wait for an answer whose last day is over; the open shelf has them first."""
+    late = select(func.count()).select_from(Request).where(_IS_OPEN, Request.answer_due_us <= now_us)
+    return session.scalar(late) or 0
 
 
 def case(session: Session, number: str, now_us: int, zone: str) -> Case:
@@ -118,9 +124,5 @@ def _row(
 
 def _open_by_contact(session: Session) -> Counter[str]:
     """Open requests of each contact; there are few open requests, so one query does for a list."""
-    statement = (
-        select(RequestPerson.contact_sha256)
-        .join(Request)
-        .where(Request.status.in_((Status.REGISTERED.value, Status.IN_REVIEW.value)))
-    )
+    statement = select(RequestPerson.contact_sha256).join(Request).where(_IS_OPEN)
     return Counter(session.scalars(statement))

@@ -54,7 +54,9 @@ def board(
     """The whole page; for htmx, the part of it that changes."""
     facts = board_view.look(archive, request.app.state.pictures, now_us)
     template = "_board.html" if "HX-Request" in request.headers else "board.html"
-    return pages.render(request, template, **board_view.context(facts, staff.role))
+    return pages.render(
+        request, template, **board_view.context(facts, staff.role, pages.localizer_of(request))
+    )
 
 
 @router.get("/board/events")

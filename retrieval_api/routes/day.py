@@ -183,6 +183,13 @@ def day_page(
                 (marks.interval(mark, now_us), texts.gettext(wording.MARKS.get(mark.kind, mark.kind)))
                 for mark in read.beside
             ],
+            None
+            if read.opened is None
+            else (
+                read.opened,
+                texts.gettext(day_wording.OPENED),
+                texts.gettext(day_wording.UNOPENED),
+            ),
         ),
         beside=read.beside,
         request_numbers=read.request_numbers,

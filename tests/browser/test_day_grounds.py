@@ -17,7 +17,17 @@ from recorder.intervals import Interval
 from retention import holds
 from retrieval_api.requests.keys import RequestSecrets
 from retrieval_api.requests.registration import Registrar
-from tests.browser.day_site import DATE, MONDAY, PLAYS_MS, at, empty_archive, go_to, record, shows
+from tests.browser.day_site import (
+    DATE,
+    MONDAY,
+    PLAYS_MS,
+    at,
+    empty_archive,
+    go_to,
+    is_ready,
+    record,
+    shows,
+)
 from tests.browser.looking import DESKTOP, PHONE, assert_fits, log_in, violations
 from tests.footage import FakeAgent
 from tests.requesting import application, purge_at
@@ -125,6 +135,40 @@ def test_for_a_hold_the_day_is_what_is_held(page: Page, site: Site) -> None:
     says(page, "Далі за цією підставою не відкрито")
     assert {status for name, status in answers if name.endswith(".mp4")} == {200}
     assert [each for each in answers if each[1] >= 400] == []
+
+
+def test_the_strip_shows_what_the_ground_leaves_closed(page: Page, site: Site) -> None:
+    state(page, "hold", str(site.hold))
+    is_ready(page)
+    expect(page.locator(".strip-foot .legend")).to_contain_text("не відкрито за підставою")
+    for _ in range(7):
+        page.keyboard.press("+")
+    # The strip is drawn with the next picture of the screen.
+    drawn = page.evaluate(
+        """async () => {
+            await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+            const parts = document.querySelectorAll("rect:is(.openable, .unopened):not(.label-ground)");
+            const number = (part, name) => Number(part.getAttribute(name));
+            return [...parts].map(each => [each.classList[0], number(each, "x"), number(each, "width")]);
+        }"""
+    )
+    (before, after, opened) = drawn
+    assert [each[0] for each in drawn] == ["unopened", "unopened", "openable"]
+    assert before[1] + before[2] == pytest.approx(opened[1])
+    assert opened[1] + opened[2] == pytest.approx(after[1])
+    strip = page.locator("[data-strip]").bounding_box()
+    assert strip
+    for x, word in (
+        (opened[1] + 20, "записано"),
+        (opened[1] - 20, "записано · не відкрито за підставою"),
+    ):
+        page.mouse.move(strip["x"] + x, strip["y"] + 40)
+        expect(page.locator("[data-hover-what]")).to_contain_text(re.compile(f"^{word}( · заборона|$)"))
+    assert violations(page) == []
+    state(page, "fault_check")
+    is_ready(page)
+    expect(page.locator("svg.day-strip rect.recorded").first).to_be_attached()
+    assert page.locator("rect.unopened, .key.unopened").count() == 0
 
 
 def test_no_small_picture_is_asked_for_beside_what_is_held(page: Page, site: Site) -> None:

@@ -235,20 +235,20 @@ def test_why_nothing_is_seen_is_told_for_each_instant(module) -> None:
                     part(35, 40, "no sound", {tracks: ["audio"]}),
                 ],
                 closed: [part(0, 10, "closed"), part(25, 30, "closed"), part(50, 100, "closed")],
-                pending: [], ahead: [], purged: [],
+                pending: [], ahead: [], purged: [], unopened: [part(45, 50, "not open")],
                 marks: [part(12, 14, "alert")], holds: [part(13, 36, "held")],
                 requested: [1, 2, 3].map(each => part(48, 50, `request ${each}`)),
                 words: {day_requests: "requests: %(count)s"},
             });
             return {
                 why: [5, 10, 20, 24, 29, 36, 60, 200].map(us => facts.why(us)),
-                reasons: facts.reasons(20, 30), at: [facts.at(13), facts.at(36), facts.at(22), facts.at(49)],
+                reasons: facts.reasons(20, 30), at: [13, 36, 22, 49].map(us => facts.at(us)),
                 next: [0, 15, 22, 49, 50].map(us => facts.next(us)),
             };
         }""",
     )
     assert told["why"] == ["closed", None, "camera", "camera", "closed", None, "closed", "outside"]
     assert told["reasons"] == ["camera", "closed"]
-    many = ["recorded", "requests: 3"]
+    many = ["recorded", "not open", "requests: 3"]
     assert told["at"] == [["recorded", "alert", "held"], ["recorded", "no sound"], ["camera", "held"], many]
     assert told["next"] == [10, 15, 30, 49, None]

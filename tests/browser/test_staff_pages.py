@@ -209,6 +209,28 @@ def test_a_phone_shows_whole_rows_of_tables(page, site) -> None:
     assert "роль" in login.inner_text()
 
 
+@pytest.mark.parametrize("page", [pytest.param(PHONE, id="phone")], indirect=True)
+def test_on_a_phone_the_header_leaves_the_screen_to_the_page(page) -> None:
+    log_in(page, "admin")
+    page.goto("/staff/certificates")
+    assert page.locator("header.bar").bounding_box()["height"] <= 96
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.reload()
+    assert page.locator("header.bar").bounding_box()["height"] <= 96
+    assert_fits(page)
+    sections = page.locator(".bar-menu a")
+    expect(sections.last).to_have_attribute("aria-current", "page")
+    expect(sections.last).to_be_in_viewport(ratio=0.9)
+    page.locator(".bar-name").focus()
+    for each in sections.all():
+        page.keyboard.press("Tab")
+        expect(each).to_be_focused()
+        box = each.bounding_box()
+        seen = min(box["x"] + box["width"], 320) - max(box["x"], 0)
+        assert seen >= min(box["width"], 64), each.inner_text()
+    assert not violations(page)
+
+
 @desktop_only
 def test_everything_can_be_reached_by_keyboard(page) -> None:
     page.goto("/staff/login")

@@ -91,6 +91,21 @@ def test_of_a_purged_day_what_is_held_is_not_destroyed() -> None:
     assert told(coverage())["purged"] == []
 
 
+def test_what_the_ground_opens_and_leaves_closed_make_up_what_is_recorded() -> None:
+    facts = coverage(recorded=(Interval(at("09:00"), at("10:00")), Interval(at("10:30"), at("11:00"))))
+    opened = [Interval(at("09:45"), at("10:40"))]
+    made = document(facts, (), {}, DAY, EVENING, UK, opened=opened)
+    openable = [Interval(at("09:45"), at("10:00")), Interval(at("10:30"), at("10:40"))]
+    assert intervals(made["openable"]) == openable
+    assert intervals(made["unopened"]) == list(subtract(facts.recorded, openable))
+    assert made["unopened"][0]["word"] == "не відкрито за підставою"
+    nothing = document(facts, (), {}, DAY, EVENING, EN, opened=[])
+    assert (nothing["openable"], intervals(nothing["unopened"])) == ([], list(facts.recorded))
+    assert nothing["unopened"][0]["word"] == "not open on this ground"
+    unlimited = told(facts)
+    assert (unlimited["openable"], unlimited["unopened"]) == ([], [])
+
+
 def test_a_mark_that_goes_on_lasts_until_now() -> None:
     mark = Mark(kind="air_raid_alert", start_us=at("15:00"), end_us=None, note="")
     made = told(coverage(), now_us=at("15:30"), beside=[mark])

@@ -57,6 +57,18 @@ def test_marks_bear_their_cause_and_are_cut_to_the_strip() -> None:
     assert mark.interval == Interval(at("16:30"), at("18:00"))
 
 
+def test_what_the_ground_leaves_closed_is_drawn_over_what_is_recorded() -> None:
+    facts = coverage(recorded=(Interval(at("08:00"), at("12:00")),))
+    opened = ([Interval(at("09:00"), at("17:00"))], "open", "not open")
+    made = strip(facts, DAY, ZONE, str, opened=opened)
+    assert [(mark.kind, mark.x, mark.label) for mark in made.marks] == [
+        ("recorded", "0.000%", ""),
+        ("unopened", "0.000%", "not open"),
+        ("openable", "11.111%", "open"),
+    ]
+    assert [mark.kind for mark in strip(facts, DAY, ZONE, str).marks] == ["recorded"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 9 * 3600), st.integers(1, 7200)), max_size=8))
 def test_every_mark_stands_inside_the_strip(stretches) -> None:
     recorded = tuple(

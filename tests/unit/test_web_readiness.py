@@ -34,7 +34,7 @@ def test_a_verdict_of_this_morning_counts() -> None:
     broken = said("07:50:00", beat(at("07:45:10"), "not_ready", [item, warning]))
     assert broken
     assert broken.state == "not_ready"
-    assert broken.reasons == (Shortcoming("camera_unreachable", "door: Connection refused"),)
+    assert broken.reasons == (Shortcoming("camera_unreachable", "Connection refused", "door"),)
     assert broken.reasons[0].text == "камера не відкривається"
     assert [each.code for each in broken.warnings] == ["clock_estimated"]
 

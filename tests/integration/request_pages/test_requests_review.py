@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import pytest
 
 from archive.models import Viewing
-from recorder.instants import US_PER_DAY, US_PER_SECOND
+from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND
 from tests.footage import FakeAgent
 from tests.integration.request_pages.site import DIGITS, actions, log_in, register, rows_of
 from tests.requesting import at
@@ -36,6 +37,23 @@ def test_the_queue_shows_what_is_late_above_all_else(resident, operator, clock) 
     page = operator.get("/staff/requests").text
     assert "прострочено на 1 день" in page
     assert page.index(late) < page.index(everywhere)
+
+
+def test_the_board_tells_those_who_review_of_what_is_late(resident, operator, url, clock) -> None:
+    register(resident)
+    register(resident, phone="050 111 11 11")
+    clock.set_us = at(23, 59, day=date(2026, 11, 30))
+    operator.log_in("operator")
+    assert "прострочено" not in operator.get("/staff/board").text, "its last day is not over"
+    clock.forward(US_PER_MINUTE)
+    board = operator.get("/staff/board").text
+    assert "△ 2 запити прострочено." in board
+    # Nobody records here: that comes first.
+    assert board.rindex("fault-row") < board.index("запити прострочено")
+    assert "2 requests are overdue." in operator.get("/staff/board?lang=en").text
+    for role, is_told in (("reviewer", True), ("admin", True), ("clerk", False), ("auditor", False)):
+        with logged_in(url, role) as other:
+            assert ("запити прострочено" in other.get("/staff/board").text) == is_told, role
 
 
 def test_nothing_can_be_opened_before_a_room_is_matched_or_beside_what_was_asked(resident, operator) -> None:

@@ -162,6 +162,21 @@ def test_footage_that_does_not_arrive_and_a_clock_apart_are_seen_by_the_server(c
     assert "в архіві до" in board
 
 
+def test_what_an_agent_tells_of_a_fault_is_translated_or_quoted(client, agent) -> None:
+    client.log_in("operator")
+    fault = {"state": "fault", "cause": "camera_unreachable"}
+    quoted = 'Подробиці від комп\'ютера кабінету: <span lang="en">'
+    for detail, shown in (
+        ("the camera closed the connection", "fault-detail\">камера закрила з'єднання</span>"),
+        ("Invalid data <found>", f"{quoted}Invalid data &lt;found&gt;</span>"),
+    ):
+        beat(client, agent, **fault, detail=detail)
+        assert shown in client.get("/staff/board").text.replace("&#39;", "'"), detail
+    # Said once: it is what the cause says.
+    beat(client, agent, **fault, detail="the camera does not answer")
+    assert "fault-detail" not in client.get("/staff/board").text
+
+
 def test_a_change_is_told_to_who_watches(client, agent) -> None:
     beat(client, agent)
     client.log_in("operator")

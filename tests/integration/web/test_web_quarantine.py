@@ -33,6 +33,13 @@ def test_the_page_and_the_board_tell_of_what_was_refused(archive, operator):
     assert "/objects" not in page
 
 
+def test_the_log_of_actions_tells_why_in_words_and_quotes_the_archive(archive, admin):
+    refuse(archive)
+    log = admin.get("/staff/custody?machines=true").text
+    assert ">код:</span> підпис не збігається з ключем кабінету</span>" in log
+    assert '>причина:</span> <span lang="en">' in log
+
+
 @pytest.mark.parametrize(
     ("role", "status"), [("auditor", 200), ("admin", 200), ("clerk", 403), ("reviewer", 403)]
 )

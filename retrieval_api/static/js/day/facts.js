@@ -82,13 +82,14 @@ export class Facts {
   // Everything that holds at `us`, in words: what is there, then what lies beside it.
   at(us) {
     const here = this.isRecorded(us) ? [this.recorded.find(covers(us)).word] : [this.why(us)];
+    const unopened = this.unopened.filter(covers(us)).map((each) => each.word);
     const partial = this.isRecorded(us) ? this.gaps.filter(covers(us)) : [];
     const beside = [
       ...this.marks.filter(covers(us)).map((each) => each.word),
       ...this.few(this.holds.filter(covers(us)), this.words.day_holds),
       ...this.few(this.requested.filter(covers(us)), this.words.day_requests),
     ];
-    return [...here, ...partial.map((each) => each.word), ...beside].filter(Boolean);
+    return [...here, ...unopened, ...partial.map((each) => each.word), ...beside].filter(Boolean);
   }
 
   // Many would hide what the hint lies on: of them the count is told, the list stands below the strip.

@@ -10,6 +10,7 @@ const HEIGHT = 152;
 // Drawn in this order: what comes later lies on top.
 const DRAWN = [
   ["closed", "main"], ["windows", "main"], ["ahead", "main"], ["purged", "main"], ["recorded", "main"],
+  ["unopened", "main"], ["openable", "main"],
   ["pending", "main"], ["gaps", "main"], ["marks", "marks"], ["holds", "holds"], ["requested", "requested"],
 ];
 const SIGNS = { gaps: "▲", holds: "◆", requested: "■", marks: "⚑" };
@@ -26,6 +27,15 @@ function make(name, attributes, parent) {
   return element;
 }
 
+// Stripes at an angle; `id` is also the class of what they are made of.
+function hatch(parent, id, degrees) {
+  const pattern = make("pattern", {
+    id, class: id, width: 8, height: 8, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${degrees})`,
+  }, parent);
+  make("rect", { width: 8, height: 8, class: "hatch-ground" }, pattern);
+  make("rect", { width: 3, height: 8, class: "hatch-line" }, pattern);
+}
+
 export class Strip {
   // `on.seek(us)`, `on.hover(us, x)`, `on.leave()`, `on.mark(startUs, endUs)`
   constructor(element, facts, words, on) {
@@ -40,11 +50,9 @@ export class Strip {
     // What the hint tells of while the keyboard has it there; null while the pointer has it, or nobody.
     this.hintUs = null;
     this.svg = make("svg", { class: `strip day-strip ${facts.state}`, height: HEIGHT, "aria-hidden": "true" }, element);
-    const pattern = make("pattern", {
-      id: "hatch", width: 8, height: 8, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)",
-    }, make("defs", {}, this.svg));
-    make("rect", { width: 8, height: 8, class: "hatch-ground" }, pattern);
-    make("rect", { width: 3, height: 8, class: "hatch-line" }, pattern);
+    const patterns = make("defs", {}, this.svg);
+    hatch(patterns, "hatch", 45);
+    hatch(patterns, "hatch-unopened", -45);
     this.drawn = make("g", {}, this.svg);
     this.cursor = make("g", { class: "playhead" }, this.svg);
     make("line", { y1: 6, y2: TICKS_AT, x1: 0, x2: 0 }, this.cursor);
