@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from archive import search as searching
 from archive.database import Database
 from archive.key_database import KeyDatabase
 from archive.models import Hold, Quarantine, RoomDay, Segment
+from archive.mp4.sliced import SlicedFile
 from archive.mp4.virtual import ClipTooLongError, CodecChangeError, build
-from archive.streaming import read_slices
+from archive.store import Store
+from archive.streaming import write_whole
 from archive.system import Archive
 from recorder.errors import BadInstantError, ConfigurationError, ProtokolError
 from recorder.instants import format_exactly, format_instant, local_midnight_us, now_us
@@ -161,7 +163,7 @@ def export(room: str, from_text: str, to_text: str, ground: str, output: Path) -
             raise ProtokolError(f"{error}:{_listed(parts, zone)}") from error
     applied = Interval(clip.start_us, clip.end_us)
     viewing_id = viewing.open_viewing(archive, actor(), room_id, interval, why, now_us())
-    _write(output, read_slices(archive.store, clip.slices(0, clip.size)))
+    _write(output, archive.store, clip)
     viewing.served(archive, viewing_id, applied, clip.size, now_us())
     click.echo(
         f"{output}: {clip.size} bytes, {format_instant(applied.start_us, zone)} .. "
@@ -179,7 +181,7 @@ def _listed(parts: door.Parts, zone: str) -> str:
     return "".join(lines) + ("\n  …" if parts.more_from_us is not None else "")
 
 
-def _write(output: Path, pieces: Iterable[bytes]) -> None:
+def _write(output: Path, store: Store, clip: SlicedFile) -> None:
     """Durable on return and readable by its owner alone: it is footage. Leaves no half of a file behind."""
     try:
         fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -188,17 +190,16 @@ def _write(output: Path, pieces: Iterable[bytes]) -> None:
     except OSError as error:
         raise ProtokolError(f"cannot write {output}: {error.strerror}") from error
     try:
-        with os.fdopen(fd, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
+        write_whole(store, clip, fd)
+        os.fsync(fd)
     except OSError as error:
         output.unlink(missing_ok=True)
         raise ProtokolError(f"cannot write {output}: {error.strerror}") from error
     except BaseException:
         output.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(fd)
 
 
 @click.command()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from archive.mp4.virtual import Literal, Stored
+from archive.mp4.sliced import Literal, SlicedFile, Stored
 from archive.store import NotAtHandError, ObjectReader, Store, StoreError
 
 # A multiple of the cipher's chunks. Larger ones only fill memory.
 PIECE_BYTES = 512 * 1024
 # Whoever begins to watch waits for the first bytes: one chunk.
 FIRST_BYTES = 64 * 1024
-# Where nobody waits: fewer pieces to hand from thread to thread.
-_WHOLE_BYTES = 1024 * 1024
 
 
 class SliceReader:
@@ -87,17 +87,40 @@ class SliceReader:
         return data
 
 
-def read_slices(store: Store, slices: Iterable[Literal | Stored]) -> Iterator[bytes]:
-    """All pieces of a SliceReader, of _WHOLE_BYTES; raises what it does. While the caller has one, another
-    thread reads the next.
+def write_whole(store: Store, file: SlicedFile, fd: int) -> None:
+    """All of the file's bytes into an open file that is empty. Not durable yet.
+
+    Raises StoreError and OSError, before anything is written where the disk has no room for all of it; what
+    was written is of no use then.
     """
-    reader = SliceReader(store, slices, _WHOLE_BYTES)
+    os.posix_fallocate(fd, 0, file.size)
+    middle, stopped = file.size // 2, threading.Event()
+    # The cipher keeps the interpreter to itself, reading and writing do not: while one half is opened, the
+    # other is read or written. More than two would wait for one another.
+    with ThreadPoolExecutor(2) as threads:
+        halves = [
+            threads.submit(_write_part, store, file, part, fd, stopped)
+            for part in ((0, middle), (middle, file.size))
+        ]
+        try:
+            wait(halves, return_when=FIRST_EXCEPTION)
+        finally:
+            stopped.set()
+    for half in halves:
+        half.result()
+
+
+def _write_part(
+    store: Store, file: SlicedFile, part: tuple[int, int], fd: int, stopped: threading.Event
+) -> None:
+    """The bytes `[start, end)` of the file, or fewer when it is `stopped`."""
+    at, end = part
+    reader = SliceReader(store, file.slices(at, end))
     try:
-        with ThreadPoolExecutor(1) as other:
-            piece = reader.read()
+        while at < end and not stopped.is_set():
+            piece = memoryview(reader.read())
             while piece:
-                following = other.submit(reader.read)
-                yield piece
-                piece = following.result()
+                written = os.pwrite(fd, piece, at)
+                piece, at = piece[written:], at + written
     finally:
         reader.close()

@@ -33,7 +33,7 @@ from archive.local_store import LocalStore
 from archive.models import User
 from archive.mp4.virtual import build
 from archive.sealed import SealedReader, SealedStore
-from archive.streaming import read_slices
+from archive.streaming import write_whole
 from archive.system import Archive
 from bench import hour
 from bench.agents import rss_mb
@@ -293,8 +293,7 @@ def _export(archive: Archive, interval: Interval, output: Path) -> None:
         )
     clip = build(pieces, interval, exact=False)
     with output.open("wb", buffering=0) as file:
-        for piece in read_slices(archive.store, clip.slices(0, clip.size)):
-            file.write(piece)
+        write_whole(archive.store, clip, file.fileno())
 
 
 @contextmanager

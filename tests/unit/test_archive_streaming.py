@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from archive.mp4.sliced import Literal, Stored
 from archive.store import NotAtHandError, StoreError
-from archive.streaming import FIRST_BYTES, PIECE_BYTES, SliceReader, read_slices
+from archive.streaming import FIRST_BYTES, PIECE_BYTES, SliceReader, write_whole
 
 _KIB = 1024
 CONTENT = bytes(range(251)) * 8000
@@ -83,19 +86,49 @@ def test_pieces_are_the_slices_bytes_whoever_waits(parts, at_hand):
     assert store.open_objects == 0
 
 
-@given(slices)
-def test_a_whole_file_is_the_slices_bytes(parts):
+class _File:
+    """A sliced file of these parts."""
+
+    def __init__(self, parts):
+        self._parts = parts
+        self.size = sum(part.length for part in parts)
+
+    def slices(self, start, end):
+        at = 0
+        for part in self._parts:
+            first, last = max(start - at, 0), min(end - at, part.length)
+            at += part.length
+            if first < last and isinstance(part, Literal):
+                yield Literal(part.data[first:last])
+            elif first < last:
+                yield Stored(part.name, part.offset + first, last - first)
+
+
+@given(slices.filter(bool))
+def test_a_file_written_whole_is_the_slices_bytes(parts):
     store = _Store()
-    assert b"".join(read_slices(store, parts)) == content_of(parts)
+    with tempfile.TemporaryFile(buffering=0) as output:
+        write_whole(store, _File(parts), output.fileno())
+        assert output.read() == content_of(parts)
     assert store.open_objects == 0
 
 
-def test_who_leaves_in_the_middle_leaves_no_object_open():
+@pytest.mark.parametrize("place", [0, 3])
+def test_a_file_that_cannot_be_written_whole_leaves_no_object_open(place):
+    parts = [Stored("one", 0, 1_900_000)] * 3
+    parts.insert(place, Stored("one", len(CONTENT) - 5, 10))
     store = _Store()
-    pieces = read_slices(store, [Stored("one", 0, 1_900_000)])
-    next(pieces)
-    pieces.close()
+    with tempfile.TemporaryFile(buffering=0) as output, pytest.raises(StoreError, match="shorter"):
+        write_whole(store, _File(parts), output.fileno())
     assert store.open_objects == 0
+
+
+def test_what_the_disk_has_no_room_for_is_not_begun():
+    file = _File([Stored("one", 0, 2**60)])
+    with tempfile.TemporaryFile(buffering=0) as output:
+        with pytest.raises(OSError, match=r"No space|too large"):
+            write_whole(_Store(), file, output.fileno())
+        assert os.fstat(output.fileno()).st_size == 0
 
 
 def test_the_first_bytes_are_one_chunk_and_a_head_is_a_piece():
