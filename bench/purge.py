@@ -7,7 +7,6 @@ purge was running: of gap records, which take the same locks and write the same 
 
 from __future__ import annotations
 
-import gc
 import shutil
 import statistics
 import tempfile
@@ -30,6 +29,7 @@ from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND, local_mi
 from recorder.manifest import GapManifest, sign
 from recorder.working_hours import due_us
 from retention import purge
+from retrieval_api.server import let_threads_in
 
 _ROWS = 10_000_000
 # Nights that are purged one after the other; the median counts.
@@ -79,8 +79,7 @@ def _measure(rows: int, url: str | None) -> dict[str, Any]:
         with archive.database.reading() as session:
             zone = archive.timezone(session)
         # As the server at its start.
-        gc.collect()
-        gc.freeze()
+        let_threads_in()
         feeder = _Feeder(archive, parse_date(dates[-1]), zone)
         feeder.start()
         time.sleep(3)

@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 
@@ -33,6 +34,7 @@ _log = get_logger()
 _GRACE_SECONDS = 10
 # malloc.h
 _M_ARENA_MAX, _HEAPS = -8, 2
+_SWITCH_S = 0.0005
 _ROUND_SECONDS = 30
 _FORGET_SESSIONS_EVERY_US = 60 * US_PER_MINUTE
 # It looks through the whole store, for what is a day old.
@@ -158,6 +160,18 @@ def _keep_little_memory() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
 
 
+def let_threads_in() -> None:
+    """No thread keeps the others waiting for long; call it when everything is loaded.
+
+    What is loaded by now stays: to look at it all once more, the collector would stop every answer for some
+    50 ms, and ingest once more where it comes within a purge's transaction. And an acceptance asks the
+    database twenty times: after each answer it would wait for a purge that reckons, by default five ms.
+    """
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(_SWITCH_S)
+
+
 def run(archive: Archive, sock: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way within ten seconds.
 
@@ -180,10 +194,7 @@ def run(archive: Archive, sock: socket.socket) -> None:
     if archive.database.is_sqlite:
         # This is the only server: what writers left unfinished belongs to one that was killed.
         _sweep(archive, alone=True)
-    # What is loaded by now stays: to look at it all once more, the collector would stop every answer for some
-    # 50 ms, and ingest once more where it comes within a purge's transaction.
-    gc.collect()
-    gc.freeze()
+    let_threads_in()
     retention, housekeeping = (
         RetentionService(archive),
         Housekeeping(archive, forget_pictures=app.state.pictures.forget_old),

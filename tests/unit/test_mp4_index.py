@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import zlib
 
 import numpy as np
@@ -51,6 +52,24 @@ def test_what_is_kept_is_what_was_read(video: TrackIndex, audio: TrackIndex, siz
             assert np.array_equal(getattr(before, name), getattr(after, name)), name
             assert getattr(before, name).dtype == getattr(after, name).dtype
     assert index.digest == again.digest
+
+
+@pytest.mark.parametrize("starts", [b"\0\3", b"\0\5", b"\0\0", b"\1\2", b"\2\1", b"\0\xff"])
+def test_extents_that_are_not_the_track_s_own_are_refused(starts: bytes) -> None:
+    def track(kind: Kind) -> TrackIndex:
+        numbers = np.arange(3)
+        return TrackIndex(
+            kind, 1000, b"", 0, 0, numbers.astype(np.int64), np.ones(3, np.uint32), np.ones(3, np.uint32),
+            np.zeros(3, np.int32), np.ones(3, np.bool_), np.array([7, 70, 71], np.int64),
+        )  # fmt: skip
+
+    raw = zlib.decompress(SegmentIndex(0, 0, (track("video"), track("audio"))).to_bytes()[len(FORMAT) :])
+    # The second sample of either begins a second extent.
+    stored = struct.pack(">qB", 0, 1) + b"\0\1"
+    assert raw.count(stored) == 2
+    damaged = raw.replace(stored, stored[:-2] + starts, 1)
+    with pytest.raises(Mp4Error, match="extents"):
+        SegmentIndex.from_bytes(FORMAT + zlib.compress(damaged))
 
 
 def test_an_index_of_the_first_format_is_read_as_it_was_written() -> None:
