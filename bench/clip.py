@@ -38,7 +38,7 @@ from archive.system import Archive
 from bench import hour
 from bench.agents import rss_mb
 from bench.fetching import Fetched, fetch
-from bench.warm_server import WarmServer, environment
+from bench.warm import WarmServer, environment
 from recorder.instants import US_PER_MINUTE, format_instant, now_us
 from recorder.intervals import Interval
 from recorder.logging import configure_logging

@@ -27,7 +27,7 @@ from archive.mp4.reader import read_index
 from archive.mp4.stored import encode
 from archive.system import Archive
 from bench.spools import make_media
-from bench.warm_server import WarmServer, environment
+from bench.warm import WarmServer, environment
 from recorder.instants import US_PER_MINUTE, local_date, local_midnight_us, now_us
 from recorder.logging import configure_logging
 from recorder.settings import load_settings

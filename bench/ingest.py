@@ -23,7 +23,7 @@ from archive.upload import Answer
 from bench.agents import cpu_s
 from bench.shipping import Client
 from bench.spools import make_media
-from bench.warm_server import WarmServer, environment
+from bench.warm import WarmServer, environment
 from recorder.chain import read_manifest
 from recorder.instants import US_PER_SECOND, now_us
 from recorder.keyfile import AgentKey

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.spools import Filler, make_media
-from bench.warm_server import environment
+from bench.warm import environment
 from recorder.instants import US_PER_MINUTE, now_us
 from recorder.keyfile import AgentKey
 from recorder.logging import configure_logging

@@ -31,7 +31,7 @@ from archive.system import Archive
 from bench.loop_disk import LoopDisk, why_not
 from bench.shipping import Client, Wire
 from bench.spools import make_media
-from bench.warm_server import WarmServer, environment
+from bench.warm import WarmServer, environment
 from recorder.instants import US_PER_SECOND, now_us
 from recorder.logging import configure_logging
 from recorder.settings import load_settings

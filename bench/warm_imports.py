@@ -1,4 +1,4 @@
-"""What `protokol serve` imports, for a process that forks it again and again (bench.warm_server)."""
+"""What `protokol serve` imports, for a process that forks it again and again (bench.warm)."""
 
 import protokol  # noqa: F401
 import retrieval_api.cli

@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from bench.warm import run_command
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -55,15 +57,7 @@ def protokol(
     env: dict[str, str], *arguments: str, expect: int | None = 0
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; `expect` is the exit code that must come."""
-    done = subprocess.run(
-        [sys.executable, "-m", "protokol", *arguments],
-        env=env,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=120,
-        check=False,
-    )
+    done = run_command(env, *arguments)
     assert expect is None or done.returncode == expect, (arguments, done.returncode, done.stderr[-2000:])
     return done
 

@@ -19,7 +19,7 @@ from archive.models import Certificate, CustodyCheckpoint, CustodyEvent, Segment
 from archive.system import Archive
 from bench.shipping import Client, Wire
 from bench.spools import make_media
-from bench.warm_server import WarmServer, environment
+from bench.warm import WarmServer, environment
 from recorder.instants import US_PER_SECOND, local_date, now_us
 from recorder.manifest import SignedManifest
 from recorder.settings import Settings

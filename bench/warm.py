@@ -1,4 +1,4 @@
-"""`protokol serve` as a process whose imports have been done: it starts in a fraction of a second.
+"""`protokol` as a process whose imports have been done: it starts in a fraction of a second.
 
 Forked from a process that has loaded the program and done nothing else with it; from `main` on it is the
 command as installed.
@@ -9,13 +9,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
 
 _PATIENCE_S = 60.0
+_COMMAND_S = 120.0
 _forking = multiprocessing.get_context("forkserver")
 _forking.set_forkserver_preload(["bench.warm_imports"])
 
@@ -35,6 +38,22 @@ def environment(data: Path, port: int, **more: str) -> dict[str, str]:
         "PROTOKOL_DEMO": "true",
         **more,
     }
+
+
+def run_command(settings: Mapping[str, str], *arguments: str) -> CompletedProcess[str]:
+    """A command to its end, with no standard input. Raises TimeoutError after two minutes."""
+    with tempfile.TemporaryDirectory(prefix="protokol-command-") as name:
+        said = [Path(name) / each for each in ("stdout", "stderr")]
+        process = _forking.Process(
+            target=_run, args=(dict(settings), [str(each) for each in said], arguments)
+        )
+        process.start()
+        process.join(_COMMAND_S)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise TimeoutError(f"{arguments} did not end: {said[1].read_text('utf-8', 'replace')[-2000:]}")
+        return CompletedProcess(arguments, process.exitcode, *(each.read_text("utf-8") for each in said))
 
 
 class WarmServer:
@@ -85,15 +104,26 @@ class WarmServer:
 
 
 def _serve(settings: dict[str, str], log: str, serve: Callable[[int], None] | None) -> None:
+    if serve is None:
+        _run(settings, [log, log], ("serve", "--port", settings["PROTOKOL_LISTEN_PORT"]))
+    else:
+        _become(settings, [log, log])
+        serve(int(settings["PROTOKOL_LISTEN_PORT"]))
+
+
+def _run(settings: dict[str, str], said: list[str], arguments: Sequence[str]) -> None:
     import protokol  # noqa: PLC0415 -- here alone: the caller's process does not need it
 
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for standard in (1, 2):
+    _become(settings, said)
+    sys.argv = ["protokol", *arguments]
+    protokol.main()
+
+
+def _become(settings: dict[str, str], said: list[str]) -> None:
+    """Standard output and error go to these files."""
+    for standard, file in enumerate(said, 1):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, standard)
+        os.close(descriptor)
     os.environ.clear()
     os.environ.update(settings)
-    if serve is not None:
-        serve(int(settings["PROTOKOL_LISTEN_PORT"]))
-        return
-    sys.argv = ["protokol", "serve", "--port", settings["PROTOKOL_LISTEN_PORT"]]
-    protokol.main()
