@@ -58,10 +58,12 @@ def test_some_rows_played_again_say_the_same():
         now = [cell.strip() for cell in row.markdown().strip("|").split(" | ")]
         # How much was lost is the machine's to say.
         assert now[1] == document[1], row.title
-        for place in (3, 4):
-            # A heartbeat each 5 s sees some of the states that a camera goes through, not always the same.
-            assert words(now[place]) <= words(document[place]), row.title
-            assert (now[place] == "none") == (document[place] == "none"), row.title
+        # Where nothing is lost a busy machine may lose a moment.
+        briefly = {cause for track, each in row.causes.items() if row.lost_ms[track] < 1000 for cause in each}
+        assert words(now[3]) - briefly <= words(document[3]), row.title
+        # A heartbeat each 5 s sees some of the states that a camera goes through, not always the same.
+        assert words(now[4]) <= words(document[4]), row.title
+        assert (now[4] == "none") == (document[4] == "none"), row.title
 
 
 @pytest.mark.slow
