@@ -17,7 +17,7 @@ PARALLEL := --dist loadfile --no-loadscope-reorder
 # What records in real time mostly waits, and by itself: a recorder that gets no processor for a second loses sound,
 # rightly, and fails a test that asks for all of it. $(1): which tests.
 both = status=0; \
-	$(BIN)/python -m pytest -m "live$(1)" -n 4 $(PARALLEL) || status=1; \
+	$(BIN)/python -m pytest -m "live$(1)" -n 3 $(PARALLEL) || status=1; \
 	$(BIN)/python -m pytest -m "not live$(1)" -n 3 $(PARALLEL) || status=1; \
 	exit $$status
 PORT ?= 8000
