@@ -10,10 +10,9 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +21,7 @@ from sqlalchemy import select
 
 from archive.database import Database
 from archive.models import SegmentManifestRow
+from bench.warm import is_ready
 from recorder.instants import format_instant
 from recorder.intervals import Interval
 from recorder.manifest import SegmentManifest, decode
@@ -133,17 +133,10 @@ class Installation:
                 raise RuntimeError(f"{why}: {self.said()}")
             time.sleep(0.1)
 
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self._url}/readyz", timeout=2) as answer:  # noqa: S310 -- our own address
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
     def __enter__(self) -> Self:
         self._server = self._start("serve", "--port", self._environment["PROTOKOL_LISTEN_PORT"])
         try:
-            self._wait(self._is_ready, self._server, "the server does not answer")
+            self._wait(partial(is_ready, self._url), self._server, "the server does not answer")
             self.protokol("agent", "enroll", ROOM, "-o", self._environment["PROTOKOL_AGENT_KEY_FILE"])
         except BaseException:
             _end(self._server)

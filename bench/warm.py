@@ -40,6 +40,15 @@ def environment(data: Path, port: int, **more: str) -> dict[str, str]:
     }
 
 
+def is_ready(url: str) -> bool:
+    """Whether a server there says that it takes requests; waits two seconds for its answer at most."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 -- our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
 def run_command(settings: Mapping[str, str], *arguments: str) -> CompletedProcess[str]:
     """A command to its end, with no standard input. Raises TimeoutError after two minutes."""
     with tempfile.TemporaryDirectory(prefix="protokol-command-") as name:
@@ -79,7 +88,7 @@ class WarmServer:
     def wait_until_ready(self) -> None:
         """Raises RuntimeError when it has ended, or does not answer in time."""
         until = time.monotonic() + _PATIENCE_S
-        while not self._is_ready():
+        while not is_ready(self._url):
             if not self._process.is_alive() or time.monotonic() > until:
                 raise RuntimeError(f"the server does not answer: {self.said()}")
             time.sleep(0.02)
@@ -94,13 +103,6 @@ class WarmServer:
     def said(self) -> str:
         """The end of its log."""
         return self.log.read_text("utf-8", "replace")[-4000:]
-
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self._url}/readyz", timeout=2) as answer:  # noqa: S310 -- our own address
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
 
 
 def _serve(settings: dict[str, str], log: str, serve: Callable[[int], None] | None) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.processes import Process, environment, free_port, wait_for
+from bench.warm import environment
+from tests.processes import Process, free_port, wait_for
 
 # Seven rooms are fifteen processes; a busy machine takes its time.
 _PATIENCE_S = 240

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -14,9 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from bench.warm import run_command
+from bench.warm import is_ready, run_command
 
 
 def free_port() -> int:
@@ -34,23 +31,6 @@ def wait_for(what: Callable[[], Any], seconds: float, why: str) -> Any:
             return value
         time.sleep(0.1)
     raise AssertionError(f"not within {seconds} s: {why}")
-
-
-def environment(data_dir: Path, port: int, **more: str) -> dict[str, str]:
-    """Settings of an installation of its own; nothing of this machine's leaks in."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PROTOKOL_")}
-    url = f"http://127.0.0.1:{port}"
-    return {
-        **inherited,
-        "PROTOKOL_SETTINGS_FILE": os.devnull,
-        "PROTOKOL_DATA_DIR": str(data_dir),
-        "PROTOKOL_SERVER_URL": url,
-        "PROTOKOL_PUBLIC_URL": url,
-        "PROTOKOL_LISTEN_PORT": str(port),
-        "PROTOKOL_SECURE_COOKIES": "false",
-        "PROTOKOL_DEMO": "true",
-        **more,
-    }
 
 
 def protokol(
@@ -110,10 +90,7 @@ def server(env: dict[str, str], log: Path) -> Iterator[Process]:
 
     def ready() -> bool:
         assert process.popen.poll() is None, process.said()
-        try:
-            return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
-        except httpx.TransportError:
-            return False
+        return is_ready(url)
 
     try:
         wait_for(ready, 30, "the server is ready")

@@ -10,9 +10,10 @@ from contextlib import ExitStack
 import pytest
 
 from archive.check import check
+from bench.warm import environment
 from recorder.instants import now_us
 from tests.footage import ROOMS, SECOND
-from tests.processes import environment, free_port, server
+from tests.processes import free_port, server
 from tests.remote_agent import RemoteAgent
 from tests.tracing import traced
 

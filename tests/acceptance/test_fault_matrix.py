@@ -58,8 +58,8 @@ def test_some_rows_played_again_say_the_same():
         now = [cell.strip() for cell in row.markdown().strip("|").split(" | ")]
         # How much was lost is the machine's to say.
         assert now[1] == document[1], row.title
-        # Where nothing is lost a busy machine may lose a moment.
-        briefly = {cause for track, each in row.causes.items() if row.lost_ms[track] < 1000 for cause in each}
+        # A busy machine may lose a moment of sound before the camera's follows.
+        briefly = {"microphone_lost"} if row.lost_ms["sound"] < 1000 else set()
         assert words(now[3]) - briefly <= words(document[3]), row.title
         # A heartbeat each 5 s sees some of the states that a camera goes through, not always the same.
         assert words(now[4]) <= words(document[4]), row.title

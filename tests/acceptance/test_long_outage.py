@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from bench.warm import environment
 from recorder.instants import US_PER_SECOND, format_instant, now_us
 from simulator.control import Simulator
 from tests.footage import ROOMS
-from tests.processes import Process, environment, free_port, protokol, protokol_json, server, wait_for
+from tests.processes import Process, free_port, protokol, protokol_json, server, wait_for
 
 AWAY_S = 600
 

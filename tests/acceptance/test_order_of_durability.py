@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from bench.warm import environment
 from recorder.instants import now_us
 from tests.footage import ROOMS, SECOND
-from tests.processes import environment, free_port, server
+from tests.processes import free_port, server
 from tests.remote_agent import RemoteAgent
 from tests.tracing import traced
 

@@ -7,9 +7,10 @@ import json
 import httpx
 import pytest
 
+from bench.warm import environment
 from recorder.instants import format_instant, now_us
 from tests.footage import ROOMS, SECOND
-from tests.processes import environment, free_port, protokol, protokol_json, server
+from tests.processes import free_port, protokol, protokol_json, server
 from tests.remote_agent import RemoteAgent
 
 

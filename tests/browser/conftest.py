@@ -10,10 +10,11 @@ from sqlalchemy import func, select
 
 from archive.models import Certificate
 from archive.system import Archive
+from bench.warm import environment
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND, now_us
 from tests.browser.looking import DESKTOP, PHONE
 from tests.footage import FakeAgent, make_archive
-from tests.processes import environment, free_port, server, wait_for
+from tests.processes import free_port, server, wait_for
 from tests.web import add_staff
 
 

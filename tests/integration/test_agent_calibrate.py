@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.warm import environment
 from recorder.calibration import CannotTellError, calibrate
 from recorder.capture.calibrate import observe
 from recorder.capture.camera import CameraAddress
 from simulator.control import Simulator
 from tests.integration.ingest_double import IngestDouble, configuration
-from tests.processes import environment, protokol
+from tests.processes import protokol
 
 LATE_MS = 123
 

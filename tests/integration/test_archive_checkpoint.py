@@ -18,10 +18,11 @@ from archive import checkpoint, custody, custody_check
 from archive.checkpoint_service import CheckpointService
 from archive.custody import Event
 from archive.models import CustodyCheckpoint, CustodyEvent, CustodyHead
+from bench.warm import environment
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, to_us
 from tests.attacker import attack, rechain, unguard
 from tests.footage import make_archive
-from tests.processes import environment, protokol
+from tests.processes import protokol
 
 MIDNIGHT = to_us(datetime(2026, 11, 23, 22, 0, tzinfo=UTC))  # 24 November in Kyiv
 

@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import select
 
 from archive.models import CustodyEvent, Segment
+from bench.warm import environment
 from recorder.instants import format_instant, to_us
 from recorder.keyfile import AgentKey
 from tests.footage import SECOND, FakeAgent, make_archive
-from tests.processes import environment, protokol, protokol_json
+from tests.processes import protokol, protokol_json
 
 T0 = to_us(datetime(2026, 11, 20, 8, 0, tzinfo=UTC))
 

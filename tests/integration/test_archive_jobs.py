@@ -16,8 +16,9 @@ from archive.database import Database
 from archive.job_worker import Handler, HopelessError, JobWorker
 from archive.jobs import JobCancelledError, JobError, LeaseLostError
 from archive.models import CustodyEvent, Job
+from bench.warm import environment
 from recorder.instants import US_PER_DAY, US_PER_MINUTE, US_PER_SECOND
-from tests.processes import environment, protokol, protokol_json, wait_for
+from tests.processes import protokol, protokol_json, wait_for
 
 pytestmark = pytest.mark.both_databases
 ROOT = Path(__file__).parents[2]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bench.warm import environment
 from recorder.instants import US_PER_DAY, format_instant, parse_instant
 from recorder.intervals import Interval
 from retention import holds
 from tests.footage import SECOND, FakeAgent, make_archive
-from tests.processes import environment, protokol, protokol_json
+from tests.processes import protokol, protokol_json
 
 AT_US = parse_instant("2026-10-12T10:00:00+03:00")
 LATER = ("--now", format_instant(AT_US + 40 * US_PER_DAY))

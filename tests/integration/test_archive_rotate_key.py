@@ -15,10 +15,11 @@ from archive.check import check
 from archive.keys_cli import STEPS
 from archive.models import CustodyEvent
 from archive.system import Archive
+from bench.warm import environment
 from recorder.instants import now_us
 from recorder.settings import Settings
 from tests.footage import SECOND, FakeAgent, make_archive
-from tests.processes import environment, protokol
+from tests.processes import protokol
 
 ROOT = Path(__file__).parents[2]
 _KILLED = """

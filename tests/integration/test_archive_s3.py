@@ -7,10 +7,11 @@ from datetime import date
 import pytest
 
 from archive.check import check
+from bench.warm import environment
 from recorder.instants import US_PER_MINUTE, format_instant, local_midnight_us
 from retention import purge
 from tests.footage import SECOND, FakeAgent, make_archive
-from tests.processes import environment, protokol, protokol_json
+from tests.processes import protokol, protokol_json
 from tests.swift import CREDENTIALS, url_of
 
 HOUR = 60 * US_PER_MINUTE

@@ -15,9 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bench.warm import environment
 from retrieval_api.server import Housekeeping
 from tests.footage import make_archive
-from tests.processes import environment, free_port, protokol, server
+from tests.processes import free_port, protokol, server
 from tests.web import Client
 
 
