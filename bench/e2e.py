@@ -19,7 +19,7 @@ import numpy as np
 from bench.installation import MICROPHONE, ROOM, Installation
 from recorder.instants import US_PER_SECOND
 from recorder.intervals import Interval, intersect
-from recorder.manifest import SegmentManifest, Track
+from recorder.manifest import GapCause, SegmentManifest, Track
 from simulator.control import Simulator
 from simulator.measure import Measurement, measure_file
 from simulator.microphone import SimulatedMicrophone
@@ -34,9 +34,10 @@ def measure(seconds: float) -> dict[str, Any]:
     """Records for `seconds`, then exports all of it as one clip.
 
     `offset_*_ms` are absolute values but for the median; positive is sound late. `frames_broken`: pictures
-    that are not the successor of the one before. `sound_gap_ms`: sound that a gap record tells of within
-    the clip; `beeps_missing`: places where no beep follows a second after another. `microphone_part`:
-    how much of the time was the microphone heard, not the camera. `stated_*`: as the manifests say.
+    that are not the successor of the one before. `sound_gap_ms`: sound that was lost within the clip, as gap
+    records tell; a microphone that opens later than the camera loses none. `beeps_missing`: places where no
+    beep follows a second after another. `microphone_part`: how much of the time was the microphone heard, not
+    the camera. `stated_*`: as the manifests say.
     """
     with (
         tempfile.TemporaryDirectory() as name,
@@ -53,7 +54,7 @@ def measure(seconds: float) -> dict[str, Any]:
         installation.export(whole, clip)
         gaps = installation.search()["gaps"]
         seen = measure_file(clip)
-    silent = [Interval(g["start_us"], g["end_us"]) for g in gaps if Track.AUDIO in g["tracks"]]
+    silent = [Interval(g["start_us"], g["end_us"]) for g in gaps if _is_lost_sound(g)]
     silent_us = sum(each.duration_us for each in intersect([whole], silent))
     return {
         "seconds": round(whole.duration_us / US_PER_SECOND, 1),
@@ -61,6 +62,10 @@ def measure(seconds: float) -> dict[str, Any]:
         "sound_gap_ms": round(silent_us / 1000),
         **_stated(manifests, whole),
     }
+
+
+def _is_lost_sound(gap: dict[str, Any]) -> bool:
+    return Track.AUDIO in gap["tracks"] and gap["cause"] != GapCause.OPENING
 
 
 def _first_stretch(manifests: Sequence[SegmentManifest]) -> list[SegmentManifest]:

@@ -28,12 +28,19 @@ _LIVE = re.compile(
     r"test_(agent|fault_matrix|first_light|health|kill|long_outage|microphone|onvif_agent|partition|simulator_rtsp"
     r"|sync|viewers)"
 )
+# Players and browsers show pictures in real time too, beside what keeps the processors busy.
+_SHOWN = re.compile(r"test_mp4_players")
 
 
 def pytest_collection_modifyitems(items):
+    """What runs against a real clock is played once more if it fails, and told as RERUN: two shared cores
+    that stand still for a third of a second lose sound, rightly. Nothing else gets a second try.
+    """
     for item in items:
-        if _LIVE.match(item.path.name):
+        if live := _LIVE.match(item.path.name):
             item.add_marker(pytest.mark.live)
+        if live or _SHOWN.match(item.path.name) or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def pytest_generate_tests(metafunc):
