@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from archive.mp4.index import Kind
-from archive.mp4.selection import Placed, Samples
+from archive.mp4.selection import Placed, Samples, in_order
 from archive.mp4.timeline import SoundFormat, Timeline
 from recorder.instants import US_PER_SECOND
 
@@ -58,13 +58,15 @@ def runs_of(placed: Sequence[Placed], axis: Timeline, tracks: Sequence[Samples])
 
 def picture_gaps(placed: Sequence[Placed], pictures: Samples, clip: tuple[int, int]) -> list[Gap]:
     """Freezes of more than a second inside `clip` (start_us, end_us)."""
-    order = np.argsort(pictures.start, kind="stable")
-    shown = pictures.start[order]
+    shown, ends, piece = pictures.start, pictures.end, pictures.piece
+    if not in_order(shown):
+        order = np.argsort(shown, kind="stable")
+        shown, ends, piece = shown[order], ends[order], piece[order]
     steps = np.diff(shown)
     scale = placed[0].scale
 
     def wall_us(position: int, line: int) -> int:
-        return placed[int(pictures.piece[order[position]])].wall_us(line)
+        return placed[int(piece[position])].wall_us(line)
 
     pause = int(_PICTURE_GAP_S * scale)
     gaps = []
@@ -75,7 +77,7 @@ def picture_gaps(placed: Sequence[Placed], pictures: Samples, clip: tuple[int, i
             for i in np.flatnonzero(steps - usual > pause).tolist()
         ]
     first_us = wall_us(0, int(shown[0]))
-    last_us = wall_us(-1, int(pictures.end[order[-1]]))
+    last_us = wall_us(-1, int(ends[-1]))
     if first_us - clip[0] > _PICTURE_GAP_S * US_PER_SECOND:
         gaps.insert(0, Gap("video", clip[0], first_us))
     if clip[1] - last_us > _PICTURE_GAP_S * US_PER_SECOND:

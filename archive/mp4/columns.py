@@ -49,21 +49,20 @@ def pack(column: NDArray[np.integer[Any]]) -> bytes:
 def unpack(cursor: Cursor, count: int, dtype: str) -> NDArray[Any]:
     """`count` values of `dtype`, modulo its range. Raises Mp4Error where there are fewer."""
     least, planes = cursor.unpack(_HEAD)
-    start = np.array(least, "<i8").astype(dtype)
+    width = np.dtype(dtype).itemsize
+    start = least % (1 << 8 * width)
     if not planes:
-        return np.full(count, start)
+        return np.full(count, start, f"<u{width}").view(dtype)
     if planes > 8:
         raise Mp4Error("sample index is damaged: impossible column")
-    excess = _woven(cursor.take(planes * count), planes, count, 4 if planes <= 4 else 8)
-    values = excess.astype(dtype, copy=False)
+    raw = np.frombuffer(cursor.take(planes * count), np.uint8).reshape(planes, count)
+    values = raw[-1].astype(f"<u{width}")
+    for plane in raw[-2::-1]:
+        values <<= 8
+        values |= plane
     values += start
-    return values
-
-
-def _woven(raw: bytes, planes: int, count: int, width: int) -> NDArray[Any]:
-    woven = np.zeros((count, width), np.uint8)
-    woven[:, :planes] = np.frombuffer(raw, np.uint8).reshape(planes, count).T
-    return woven.view(f"<u{width}").reshape(count)
+    found: NDArray[Any] = values.view(dtype)
+    return found
 
 
 def unpack_v1(cursor: Cursor, count: int, dtype: str) -> NDArray[Any]:

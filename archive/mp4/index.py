@@ -61,7 +61,7 @@ class TrackIndex:
 
     @cached_property
     def pts(self) -> Ints:
-        return self.dts + self.cts
+        return self.dts + self.cts if self.cts.any() else self.dts
 
 
 @dataclass(frozen=True, eq=False)

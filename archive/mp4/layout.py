@@ -48,20 +48,16 @@ class Layout:
 
 def stored_chunks(samples: Samples, time: Ints, broken_at: Sequence[int] = ()) -> Chunks:
     """Samples that are neighbours in a stored file form a chunk; none reaches over `broken_at`."""
-    follows = np.zeros(len(samples), np.bool_)
-    follows[1:] = (samples.piece[1:] == samples.piece[:-1]) & (
-        samples.offset[1:] == samples.offset[:-1] + samples.size[:-1]
-    )
+    end = samples.offset + samples.size
+    begins = np.ones(len(samples), np.bool_)
+    np.not_equal(samples.offset[1:], end[:-1], out=begins[1:])
+    begins[1:] |= samples.piece[1:] != samples.piece[:-1]
     inner = [number for number in broken_at if number < len(samples)]
-    follows[inner] = False
-    first = np.flatnonzero(~follows)
-    return Chunks(
-        np.diff(np.append(first, len(samples))),
-        np.add.reduceat(samples.size, first),
-        samples.piece[first],
-        samples.offset[first],
-        time[first],
-    )
+    begins[inner] = True
+    first = np.flatnonzero(begins)
+    after = np.append(first, len(samples))[1:]
+    length = end[after - 1] - samples.offset[first]
+    return Chunks(after - first, length, samples.piece[first], samples.offset[first], time[first])
 
 
 def with_silence(stored: Chunks, silences: Sequence[Silence], form: SoundFormat, scale: int) -> Chunks:

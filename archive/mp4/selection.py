@@ -103,12 +103,17 @@ class Placed:
 
     def on_line(self, track: TrackIndex) -> Ints:
         """Presentation times of the track's samples, on the line; raises Mp4Error for absurd ones."""
-        rate = self.scale // track.timescale
-        reach = _MAX_REACH_S * self.scale
-        for ticks in (int(track.pts.min()), int(track.pts.max())):
-            if abs(ticks * rate - self.anchor) > reach:
-                raise Mp4Error(f"{self.piece.name}: a {track.kind} sample lies far outside its segment")
-        return track.pts * rate + (self.base - self.anchor)
+        return self.bounded(track)[0]
+
+    def bounded(self, track: TrackIndex) -> tuple[Ints, int, int]:
+        """As `on_line`, with the least and the greatest of them."""
+        rate, shift = self.scale // track.timescale, self.base - self.anchor
+        least, greatest = int(track.pts.min()) * rate, int(track.pts.max()) * rate
+        if max(abs(least - self.anchor), abs(greatest - self.anchor)) > _MAX_REACH_S * self.scale:
+            raise Mp4Error(f"{self.piece.name}: a {track.kind} sample lies far outside its segment")
+        start = track.pts * rate
+        start += shift
+        return start, least + shift, greatest + shift
 
 
 def place(pieces: Sequence[Piece], scale: int) -> list[Placed]:
@@ -153,7 +158,7 @@ def choose_pictures(placed: Sequence[Placed], interval: Interval) -> Samples | N
         track = each.piece.index.video
         if track is None:
             continue
-        start = each.on_line(track)
+        start, least, _ = each.bounded(track)
         end = _shown_until(start, track, each.scale)
         rate = each.scale // track.timescale
         first_decoding, last_decoding = (int(start[i]) - int(track.cts[i]) * rate for i in (0, -1))
@@ -165,7 +170,8 @@ def choose_pictures(placed: Sequence[Placed], interval: Interval) -> Samples | N
         flowing_on = (each.piece.run, last_decoding + int(track.duration[-1]) * rate)
         first = each.first_not_before(interval.start_us)
         last = each.last_not_after(min(interval.end_us, each.cut_us))
-        if flows_on and _lies_whole(start, end, first, last):
+        # As nearly every segment of a clip does: then no sample needs to be looked at.
+        if flows_on and least >= first and int(end.max()) <= last:
             chosen.append(_Part(track, number, start, end))
             flowing = flowing_on
             continue
@@ -197,19 +203,18 @@ def choose_sound(
     run's own sound begins inside it: no sound is heard twice, and none is lost that the files hold.
     """
     chosen: list[_Part] = []
+    length = 0
     for number, each in enumerate(placed):
         track = each.piece.index.audio
         if track is None:
             continue
-        start = each.on_line(track)
+        start, least, greatest = each.bounded(track)
         length = frame_ticks * (each.scale // track.timescale)
         low, high = each.first_not_before(interval.start_us), each.last_not_after(interval.end_us)
         first, last = max(low, each.first_not_before(begin_us)), min(high, each.last_not_after(each.cut_us))
         support = length if exact else 0
-        if int(start.min()) >= max(first, low + support) and int(start.max()) + length <= min(
-            last, high - support
-        ):
-            chosen.append(_Part(track, number, start, start + length))
+        if least >= max(first, low + support) and greatest + length <= min(last, high - support):
+            chosen.append(_Part(track, number, start))
             continue
         end = start + length
         inside = start >= first
@@ -222,8 +227,9 @@ def choose_sound(
         if exact:
             inside &= start - length >= low
             inside &= end + length <= high
-        chosen.append(_Part(track, number, start, end, inside))
-    return _join(chosen)
+        chosen.append(_Part(track, number, start, inside=inside))
+    # One codec, hence one timescale, hence one length.
+    return _join(chosen, length)
 
 
 def _next_sound(placed: Sequence[Placed], number: int) -> int:
@@ -276,38 +282,45 @@ def _shown_until(start: Ints, track: TrackIndex, scale: int) -> Ints:
     return end
 
 
-def _lies_whole(start: Ints, end: Ints, first: int, last: int) -> bool:
-    """As nearly every segment of a clip does: then no sample needs to be looked at."""
-    return int(start.min()) >= first and int(end.max()) <= last
-
-
 def in_order(times: Ints) -> bool:
     return bool((times[1:] >= times[:-1]).all())
 
 
 class _Part(NamedTuple):
-    """What is chosen of the piece `number`: all, or what is `inside`."""
+    """What is chosen of the piece `number`: all, or what is `inside`. `end` of None: all last alike."""
 
     track: TrackIndex
     number: int
     start: Ints
-    end: Ints
+    end: Ints | None = None
     inside: NDArray[np.bool_] | None = None
 
     def columns(self) -> tuple[NDArray[Any], ...]:
-        """As `Samples` has them, but for `piece`; sizes are as narrow as they are kept."""
-        found = self.start, self.end, self.track.size, self.track.sync, self.track.offset
+        """Start, size, sync and offset as `Samples` has them, and the end where they have one each; sizes
+        are as narrow as they are kept.
+        """
+        found = self.start, self.track.size, self.track.sync, self.track.offset
+        if self.end is not None:
+            found = *found, self.end  # type: ignore[assignment]
         if self.inside is None:
             return found
         which = np.flatnonzero(self.inside)
         return tuple(column[which] for column in found)
 
 
-def _join(parts: Sequence[_Part]) -> Samples | None:
+def _join(parts: Sequence[_Part], length: int = 0) -> Samples | None:
+    """`length`: of each sample whose part has no ends."""
     columns = [part.columns() for part in parts]
     counts = [len(each[0]) for each in columns]
     if not sum(counts):
         return None
-    start, end, size, sync, offset = (np.concatenate(column) for column in zip(*columns, strict=True))
-    piece = np.repeat(np.array([part.number for part in parts], np.int64), counts)
-    return Samples(start, end, size.astype(np.int64), sync, piece, offset)
+    start, size, sync, offset, *ends = zip(*columns, strict=True)
+    at = np.concatenate(start)
+    return Samples(
+        at,
+        np.concatenate(ends[0]) if ends else at + length,
+        np.concatenate(size, dtype=np.int64),
+        np.concatenate(sync),
+        np.repeat(np.array([part.number for part in parts], np.int64), counts),
+        np.concatenate(offset),
+    )

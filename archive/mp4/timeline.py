@@ -59,11 +59,10 @@ class Timeline:
     shift: list[int] = field(default_factory=list)
 
     def shown_at(self, line: Ints) -> Ints:
-        """Line positions → line ticks since the clip's beginning."""
-        if len(self.shift) == 1:
-            return line + self.shift[0]
-        which = np.searchsorted(np.asarray(self.shift_from, np.int64), line, "right") - 1
-        return line + np.asarray(self.shift, np.int64)[np.maximum(which, 0)]
+        """Line positions, in order → line ticks since the clip's beginning."""
+        # What lies before the first shift has it too.
+        bounds = [0, *np.searchsorted(line, self.shift_from[1:]).tolist(), len(line)]
+        return line + np.repeat(np.asarray(self.shift, np.int64), np.diff(bounds))
 
 
 def lay_out(

@@ -14,7 +14,6 @@ from archive import asking, custody, search
 from archive.models import Certificate
 from archive.system import Archive
 from recorder.rooms import RoomsFile
-from retention import certificate_pdf
 from retention.rendering import certificate_document
 from retrieval_api import custody_view, pages
 from retrieval_api.auth import Staff, require
@@ -127,6 +126,8 @@ def certificate_json(number: Number, archive: ArchiveDep, staff: Auditor) -> Res
 @router.get("/certificates/{number}/document.pdf")
 def certificate_sheet(number: Number, archive: ArchiveDep, rooms: RoomsDep, staff: Auditor) -> Response:
     """The certificate as a sheet to print and sign for."""
+    from retention import certificate_pdf  # noqa: PLC0415 -- 37 MB that a server seldom needs
+
     del staff
     content = certificate_pdf.render(_row(archive, number), rooms.council.timezone)
     headers = {"Content-Disposition": f'attachment; filename="certificate-{number}.pdf"'}
