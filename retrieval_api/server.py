@@ -157,9 +157,8 @@ def _end_at_once() -> None:
 
 def set_heaps() -> None:
     """In glibc threads get heaps of their own, which keep what was freed there: dozens of threads that lay
-    out clips in turn held 800 MB where two heaps hold 320 (30 viewers). But what one clip needs is kept: to
-    get it from the kernel anew, page by page, took 15 ms of the 40 that its layout takes. Elsewhere there is
-    no such call.
+    out clips in turn held 800 MB where two heaps hold 320 (30 viewers). But what one clip needs is kept: each
+    layout got some two thousand pages from the kernel anew. Elsewhere there is no such call.
     """
     with contextlib.suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
