@@ -175,11 +175,11 @@ def room_id(session: Session, configurations: Configurations, name: str) -> str:
     """The id of a room by its id or label or, once it has left the rooms file, by the id under which
     footage or its traces are still kept. Raises UnknownRoomError.
     """
-    left = session.scalar(select(RoomDay.room).where(RoomDay.room == name).limit(1))
     _, rooms = configurations.current(session)
-    if left is not None and all(room.id != name for room in rooms.rooms):
-        return left
-    return rooms.room(name).id
+    if any(room.id == name for room in rooms.rooms):
+        return name
+    left = session.scalar(select(RoomDay.room).where(RoomDay.room == name).limit(1))
+    return left if left is not None else rooms.room(name).id
 
 
 def rooms_of(session: Session, rooms: RoomsFile, date: str) -> list[str]:

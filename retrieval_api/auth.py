@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from archive.models import User
 from archive.system import Archive
 from retrieval_api import sessions
 from retrieval_api.forms import Form
@@ -44,18 +43,15 @@ def staff_of(request: Request, archive: Archive, now_us: int, *, is_use: bool = 
     a board left open logs nobody in for ever.
     """
     refreshes = "HX-Request" in request.headers or "refresh" in request.query_params
-    row = sessions.find(
+    found = sessions.find_user(
         archive,
         request.cookies.get(sessions.STAFF_COOKIE),
         now_us,
         extend=is_use and not refreshes,
     )
-    if row is None or row.user_id is None:
+    if found is None or found[1].disabled_us is not None:
         return None
-    with archive.database.reading() as session:
-        user = session.get(User, row.user_id)
-    if user is None or user.disabled_us is not None:
-        return None
+    row, user = found
     return Staff(user.id, user.name, user.role, row.csrf, row.token_sha256, row.ground)
 
 

@@ -103,14 +103,14 @@ class _SlicedResponse(Response):
         """Once the answer has begun, a store that is away could only cut it off: the head and the first bytes
         that are stored are here before, and the journal open. Raises StoreError, answered as ever.
         """
-        await anyio.to_thread.run_sync(self._read_first, limiter=_readers())
-        await run_in_threadpool(self._journal.open)
-        self._is_open = True
+        await anyio.to_thread.run_sync(self._prepare, limiter=_readers())
 
-    def _read_first(self) -> None:
+    def _prepare(self) -> None:
         self._ready.append(self._reader.read())
         if not self._reader.has_read_stored:
             self._ready.append(self._reader.read())
+        self._journal.open()
+        self._is_open = True
 
     async def _send(self, send: Send, group: TaskGroup) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
