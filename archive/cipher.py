@@ -201,12 +201,15 @@ class ChunkReader:
         self._opened: OrderedDict[int, bytes] = OrderedDict()
         self._buffer = bytearray()
 
-    def read(self, offset: int, length: int, pread: Pread | None = None) -> bytes:
-        """`length` bytes from `offset`, all of them inside the payload; none for a length below 1. `pread`:
-        instead of the usual one, this once.
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`, all of them inside the payload; none for a length below 1.
 
         Raises CipherError, and what `pread` does.
         """
+        return bytes(self.view(offset, length))
+
+    def view(self, offset: int, length: int, pread: Pread | None = None) -> bytes | memoryview:
+        """As `read`; a view holds until the next reading. `pread`: instead of the usual one, this once."""
         if length <= 0:
             return b""
         pread = pread or self._pread
@@ -225,7 +228,7 @@ class ChunkReader:
         sealed = (pread or self._pread)(_place(number), SEALED_CHUNK_BYTES)
         return self._keep(number, self._cipher.unseal(number, sealed, last=self._is_last(number)))
 
-    def _run(self, first: int, last: int, pread: Pread, start: int, end: int) -> bytes:
+    def _run(self, first: int, last: int, pread: Pread, start: int, end: int) -> memoryview:
         """Bytes `[start, end)` of neighbouring chunks, by one read of the store less those open already."""
         opened = self._room((last - first + 1) * CHUNK_BYTES)
         number = first
@@ -247,7 +250,7 @@ class ChunkReader:
             if end % CHUNK_BYTES:
                 # The next read begins in it.
                 self._keep(last, bytes(into))
-        return bytes(opened[start:end])
+        return opened[start:end]
 
     def _room(self, size_bytes: int) -> memoryview:
         if size_bytes > self._KEPT_BUFFER_BYTES:

@@ -166,14 +166,14 @@ class SealedReader:
             self._reader.chunk(chunks - 1)
 
     def pread(self, offset: int, length: int) -> bytes:
-        return self._read(offset, length, self._raw.pread)
+        return bytes(self._view(offset, length, self._raw.pread))
 
-    def pread_at_hand(self, offset: int, length: int) -> bytes:
-        return self._read(offset, length, self._raw.pread_at_hand)
+    def pread_at_hand(self, offset: int, length: int) -> bytes | memoryview:
+        return self._view(offset, length, self._raw.pread_at_hand)
 
-    def _read(self, offset: int, length: int, pread: Pread) -> bytes:
+    def _view(self, offset: int, length: int, pread: Pread) -> bytes | memoryview:
         with _naming(self._name):
-            return self._reader.read(offset, min(length, self.size_bytes - offset), pread)
+            return self._reader.view(offset, min(length, self.size_bytes - offset), pread)
 
     def seal_index(self, index: bytes) -> bytes:
         """As SealedWriter.seal_index, for an index that is built anew: the same index is the same bytes."""

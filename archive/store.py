@@ -68,7 +68,7 @@ class ObjectReader(Protocol):
 
     def pread_at_hand(self, offset: int, length: int) -> bytes | memoryview:
         """As `pread` without waiting: an event loop may ask so. A view holds what was read until the same
-        thread asks any reader so again. Raises NotAtHandError, StoreError.
+        thread asks any reader so again, or this one is asked for anything. Raises NotAtHandError, StoreError.
         """
 
     def close(self) -> None: ...

@@ -34,12 +34,12 @@ class SliceReader:
         self._object: ObjectReader | None = None
         self._object_name = ""
         # What is read and not given yet.
-        self._batch: list[bytes] = []
+        self._batch: list[bytes | memoryview] = []
         self._batch_bytes = 0
         self.has_read_stored = False
 
-    def read(self, *, wait: bool = True) -> bytes:
-        """The next piece; none at the end.
+    def read(self, *, wait: bool = True) -> bytes | memoryview:
+        """The next piece; none at the end. A view holds until the next reading of this thread.
 
         Raises StoreError when an object is gone or short: what was promised by Content-Length is then cut
         off, never padded. Unless it may `wait`, raises NotAtHandError for what must be opened, or comes from
@@ -50,6 +50,9 @@ class SliceReader:
             length = self._next_length(self._slice, most)
             if self._batch and self._batch_bytes + length > most:
                 break
+            if self._batch:
+                # Another reading follows.
+                self._batch[-1] = bytes(self._batch[-1])
             self._batch.append(self._read_slice(self._slice, length, wait=wait))
             self._batch_bytes += length
             self._done += length
@@ -71,7 +74,7 @@ class SliceReader:
         at = each.offset + self._done
         return min(most - at % most, each.length - self._done)
 
-    def _read_slice(self, each: Literal | Stored, length: int, *, wait: bool) -> bytes:
+    def _read_slice(self, each: Literal | Stored, length: int, *, wait: bool) -> bytes | memoryview:
         if isinstance(each, Literal):
             return each.data
         if self._object is None or self._object_name != each.name:
@@ -80,7 +83,7 @@ class SliceReader:
             self.close()
             self._object, self._object_name = self._store.open(each.name), each.name
         pread = self._object.pread if wait else self._object.pread_at_hand
-        data = bytes(pread(each.offset + self._done, length))
+        data = pread(each.offset + self._done, length)
         if len(data) != length:
             raise StoreError(f"{each.name} is shorter than its index says")
         self.has_read_stored = True
@@ -118,9 +121,17 @@ def _write_part(
     reader = SliceReader(store, file.slices(at, end))
     try:
         while at < end and not stopped.is_set():
-            piece = memoryview(reader.read())
+            piece = memoryview(_read_cheaply(reader))
             while piece:
                 written = os.pwrite(fd, piece, at)
                 piece, at = piece[written:], at + written
     finally:
         reader.close()
+
+
+def _read_cheaply(reader: SliceReader) -> bytes | memoryview:
+    """The next piece, as a view where it is at hand: what is written at once need not be copied before."""
+    try:
+        return reader.read(wait=False)
+    except NotAtHandError:
+        return reader.read()

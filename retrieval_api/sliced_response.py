@@ -106,9 +106,9 @@ class _SlicedResponse(Response):
         await anyio.to_thread.run_sync(self._prepare, limiter=_readers())
 
     def _prepare(self) -> None:
-        self._ready.append(self._reader.read())
+        self._ready.append(bytes(self._reader.read()))
         if not self._reader.has_read_stored:
-            self._ready.append(self._reader.read())
+            self._ready.append(bytes(self._reader.read()))
         self._journal.open()
         self._is_open = True
 
@@ -127,7 +127,8 @@ class _SlicedResponse(Response):
     def _look_ahead(self, group: TaskGroup) -> anyio.Event | None:
         """Makes the next piece ready, or has it fetched; then returns what tells when it is there."""
         try:
-            self._ready.append(self._reader.read(wait=False))
+            # It is sent after the next one was read.
+            self._ready.append(bytes(self._reader.read(wait=False)))
         except NotAtHandError:
             # Each is a request to a store; large ones are few.
             self._reader.piece_bytes = PIECE_BYTES
@@ -137,7 +138,8 @@ class _SlicedResponse(Response):
         return None
 
     async def _fetch(self, fetched: anyio.Event) -> None:
-        self._ready.append(await anyio.to_thread.run_sync(self._reader.read, limiter=_readers()))
+        piece = await anyio.to_thread.run_sync(self._reader.read, limiter=_readers())
+        self._ready.append(bytes(piece))
         fetched.set()
 
     async def _send_piece(self, piece: bytes, send: Send) -> bool:

@@ -83,13 +83,13 @@ def test_what_is_missing_when_it_is_read_is_refused_and_what_is_not_at_hand_is_r
     _, reader = opened(sealed(plain))
     for missing in (0, 1, SEALED_CHUNK_BYTES - 1, SEALED_CHUNK_BYTES, 2 * SEALED_CHUNK_BYTES + 7):
         with pytest.raises(CipherError, match=r"altered|cut off"):
-            reader.read(10, 3 * CHUNK_BYTES, lambda offset, length, kept=missing: bytes(kept))
+            reader.view(10, 3 * CHUNK_BYTES, lambda offset, length, kept=missing: bytes(kept))
 
     def away(offset, length):
         raise BlockingIOError
 
     with pytest.raises(BlockingIOError):
-        reader.read(10, 3 * CHUNK_BYTES, away)
+        reader.view(10, 3 * CHUNK_BYTES, away)
     assert reader.read(10, 3 * CHUNK_BYTES) == plain[10 : 3 * CHUNK_BYTES + 10]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 
 import pytest
 from hypothesis import example, given
@@ -29,8 +30,10 @@ class _Object:
     def pread_at_hand(self, offset, length):
         if not next(self._store.at_hand, False):
             raise NotAtHandError
-        # The next call overwrites what it gave.
-        view = memoryview(self._store.room)[:length]
+        # The next call of the same thread overwrites what it gave.
+        view = memoryview(self._store.rooms.setdefault(threading.get_ident(), bytearray(len(CONTENT))))[
+            :length
+        ]
         view[:] = self.pread(offset, length)
         return view
 
@@ -44,7 +47,7 @@ class _Store:
     def __init__(self, at_hand=()):
         self.at_hand = iter(at_hand)
         self.open_objects = 0
-        self.room = bytearray(len(CONTENT))
+        self.rooms = {}
 
     def open(self, name):
         del name
@@ -78,7 +81,8 @@ def test_pieces_are_the_slices_bytes_whoever_waits(parts, at_hand):
             piece = reader.read()
         if not piece:
             break
-        found.append(piece)
+        # The next call overwrites it.
+        found.append(bytes(piece))
     reader.close()
     assert b"".join(found) == content_of(parts)
     assert all(len(piece) <= PIECE_BYTES for piece in found)
@@ -104,9 +108,10 @@ class _File:
                 yield Stored(part.name, part.offset + first, last - first)
 
 
-@given(slices.filter(bool))
-def test_a_file_written_whole_is_the_slices_bytes(parts):
-    store = _Store()
+@given(slices.filter(bool), st.lists(st.booleans()))
+@example([Stored("one", 0, 1700 * _KIB), Stored("two", 0, 50 * _KIB), Stored("one", 0, 1 * _KIB)], [True] * 9)
+def test_a_file_written_whole_is_the_slices_bytes(parts, at_hand):
+    store = _Store(at_hand)
     with tempfile.TemporaryFile(buffering=0) as output:
         write_whole(store, _File(parts), output.fileno())
         assert output.read() == content_of(parts)
