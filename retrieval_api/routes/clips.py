@@ -10,11 +10,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from archive import search
+from archive.door import Ground
 from archive.mp4.virtual import ClipTooLongError, CodecChangeError
 from archive.system import Archive
 from recorder.instants import format_exactly
 from recorder.intervals import Interval
 from retrieval_api import clip_plan, clip_problems, clip_response, grounds
+from retrieval_api.auth import Staff
 from retrieval_api.clip_plan import Opening
 from retrieval_api.pages import ArchiveDep, NowDep
 from retrieval_api.routes.rooms import FootageStaff, GroundQuery, parse_interval
@@ -49,7 +51,29 @@ class Asked:
         return clip_problems.with_parts(error, parts, self.address, self.zone)
 
 
-def _asked(
+@dataclass(frozen=True, slots=True)
+class ClipQuery:
+    """What a reader has written, and by whom: not looked up yet."""
+
+    archive: Archive
+    staff: Staff
+    room: str
+    interval: Interval
+    ground: Ground
+    source: str | None
+
+    def look_up(self) -> Asked:
+        """Raises UnknownRoomError, GroundError, Problem 403."""
+        with self.archive.database.reading() as session:
+            room_id = search.room_id(session, self.archive.configurations, self.room)
+            grounds.check_purpose(session, self.ground, room_id, self.interval)
+            zone = self.archive.timezone(session)
+        opening = Opening(self.staff.actor, room_id, self.interval, self.ground)
+        return Asked(self.archive, opening, self.source, zone)
+
+
+# A coroutine: a function would wait for a thread of its own, before the route does.
+async def _clip_query(
     room: str,
     archive: ArchiveDep,
     staff: FootageStaff,
@@ -57,17 +81,12 @@ def _asked(
     end: Annotated[str, Query(alias="to", description="RFC 3339 with a zone, exclusive")],
     ground: GroundQuery = None,
     source: str | None = None,
-) -> Asked:
+) -> ClipQuery:
     interval = parse_interval(start, end)
-    stated = grounds.of_visit(staff, ground)
-    with archive.database.reading() as session:
-        room_id = search.room_id(session, archive.configurations, room)
-        grounds.check_purpose(session, stated, room_id, interval)
-        zone = archive.timezone(session)
-    return Asked(archive, Opening(staff.actor, room_id, interval, stated), source, zone)
+    return ClipQuery(archive, staff, room, interval, grounds.of_visit(staff, ground), source)
 
 
-AskedDep = Annotated[Asked, Depends(_asked)]
+ClipQueryDep = Annotated[ClipQuery, Depends(_clip_query)]
 
 
 @router.head(_PATH, include_in_schema=False)
@@ -84,12 +103,13 @@ AskedDep = Annotated[Asked, Depends(_asked)]
         428: {"description": "No ground was given; `grounds` lists them"},
     },
 )
-def clip(request: Request, asked: AskedDep, now_us: NowDep, download: bool = False) -> Response:
+def clip(request: Request, query: ClipQueryDep, now_us: NowDep, download: bool = False) -> Response:
     """A progressive MP4. Its ends snap inward to keyframes; `Protokol-Start`, `Protokol-End` tell where.
 
     `Protokol-Coding: h265` is a picture as the camera sent it that not every browser plays; VLC does.
     `Protokol-Gaps` counts the stretches without picture or sound; the link `describedby` lists them.
     """
+    asked = query.look_up()
     try:
         response = clip_response.answer(
             request, asked.archive, asked.opening, source=asked.source, download=download, zone=asked.zone
@@ -102,11 +122,12 @@ def clip(request: Request, asked: AskedDep, now_us: NowDep, download: bool = Fal
 
 
 @router.get(_DESCRIPTION)
-def description(asked: AskedDep, now_us: NowDep) -> dict[str, Any]:
+def description(query: ClipQueryDep, now_us: NowDep) -> dict[str, Any]:
     """What the clip of the same address holds, and where it freezes or is silent; no footage is opened by it.
 
     An instant of a run is shown at its `at_s` plus what has passed since its `from`.
     """
+    asked = query.look_up()
     interval, zone = asked.opening.interval, asked.zone
     try:
         file = clip_plan.find(asked.archive, asked.opening, now_us, asked.source).file
