@@ -114,8 +114,9 @@ def account(
         if claimed:
             causes.setdefault(record.cause, []).extend(claimed)
             holes = subtract(holes, claimed)
-    # What nothing explains: a seam of two runs, not here yet, or an agent of which nothing was heard.
-    silent = [hole for hole in holes if hole.duration_us > SEAM_US]
+    # What nothing explains: a seam of two runs, not here yet, or an agent of which nothing was heard. What
+    # reaches up to now is no seam: its other side has not come.
+    silent = [hole for hole in holes if hole.duration_us > SEAM_US or hole.end_us == now_us]
     pending = intersect(silent, [Interval(now_us - ARRIVAL_US, now_us)])
     if silent_past := subtract(silent, pending):
         causes.setdefault(SILENCE, []).extend(silent_past)
