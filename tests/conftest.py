@@ -17,8 +17,9 @@ from tests.postgresql import private_server
 from tests.swift import Swift, require_swift
 
 # A deadline per example measures the load of the machine, not the code under test.
-settings.register_profile("protokol", deadline=None, print_blob=True)
-settings.load_profile("protokol")
+settings.register_profile("searching", deadline=None, print_blob=True)
+settings.register_profile("repeating", deadline=None, derandomize=True)
+settings.load_profile("searching")
 
 
 cheapen()
@@ -30,6 +31,12 @@ _LIVE = re.compile(
 )
 # Players and browsers show pictures in real time too, beside what keeps the processors busy.
 _SHOWN = re.compile(r"test_mp4_players")
+
+
+def pytest_configure(config):
+    """`make test` says the same of the same code; `make test-all`, and who runs some tests, search on."""
+    if "not slow" in config.option.markexpr:
+        settings.load_profile("repeating")
 
 
 def pytest_collection_modifyitems(items):
