@@ -114,7 +114,8 @@ class LocalStore:
         except OSError as error:
             raise StoreAwayError(f"cannot write into {self.root}: {error.strerror}") from error
         finally:
-            probe.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
 
 
 def _changed_s(path: Path) -> float:
@@ -164,10 +165,13 @@ class _LocalWriter:
             sync_directory(target.parent)
 
     def abort(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        self._temporary.unlink(missing_ok=True)
+        descriptor, self._fd = self._fd, -1
+        # A disk that has failed may fail in this too: the first error tells, and what is left is swept.
+        with contextlib.suppress(OSError):
+            if descriptor >= 0:
+                os.close(descriptor)
+        with contextlib.suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
 
 
 class _LocalReader:

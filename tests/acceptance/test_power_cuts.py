@@ -6,7 +6,9 @@ import functools
 
 import pytest
 
-from bench.loop_disk import why_not
+from archive.local_store import LocalStore
+from archive.store import StoreAwayError
+from bench.loop_disk import LoopDisk, why_not
 from bench.powercut import measure
 
 pytestmark = pytest.mark.root
@@ -47,3 +49,13 @@ def test_a_server_that_does_not_sync_is_found_out():
     # A cut may fall before anything was acknowledged; one after it loses something, sooner or later.
     lost = (measure(2, syncless=True).lost for _ in range(10))
     assert any(lost)
+
+
+def test_a_write_whose_leftover_cannot_be_removed_either_is_a_store_that_is_away(tmp_path):
+    with LoopDisk(tmp_path, size_mb=64) as disk:
+        store = LocalStore(disk.root / "footage")
+        written, given_up = (store.writer(f"108/2026-11-20/{number}.mp4") for number in range(2))
+        disk.cut_power()
+        with pytest.raises(StoreAwayError, match="Input/output error"):
+            written.write(b"x" * 100_000)
+        given_up.abort()
