@@ -17,15 +17,13 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.spools import Filler, make_media
-from bench.warm import environment
+from bench.warm import environment, is_ready
 from recorder.instants import US_PER_MINUTE, now_us
 from recorder.keyfile import AgentKey
 from recorder.logging import configure_logging
@@ -63,7 +61,7 @@ def _server(environment: dict[str, str], log: Path) -> Iterator[None]:
         )
     try:
         until = time.monotonic() + 60
-        while not _is_ready(environment["PROTOKOL_SERVER_URL"]):
+        while not is_ready(environment["PROTOKOL_SERVER_URL"]):
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"the server does not answer: {log.read_text('utf-8')[-2000:]}")
             time.sleep(0.1)
@@ -71,14 +69,6 @@ def _server(environment: dict[str, str], log: Path) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 -- our own address
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 class _Live:

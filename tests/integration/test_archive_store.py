@@ -271,3 +271,15 @@ def test_a_file_is_at_hand_as_long_as_it_is_in_memory(local):
         reader.pread_at_hand(100_000, 200_000)
     assert reader.pread(100_000, 200_000) == b"x" * 200_000
     reader.close()
+
+
+def test_what_a_sealed_object_gave_stays_when_more_is_read_of_it(archive):
+    plain = os.urandom(600_000)
+    writer = archive.store.writer(NAME)
+    writer.write(plain)
+    writer.commit()
+    reader = archive.store.open(NAME)
+    first = reader.pread(0, 200_000)
+    assert reader.pread(300_000, 200_000) == plain[300_000:500_000]
+    assert first == plain[:200_000]
+    reader.close()
