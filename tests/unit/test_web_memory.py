@@ -56,3 +56,12 @@ def test_what_draws_sheets_is_loaded_when_one_is_asked_for():
     loaded = "import sys, retrieval_api.server; print('fpdf' in sys.modules, 'sqlalchemy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_no_thread_keeps_the_others_waiting_for_long():
+    settings = (
+        "import gc, sys; from retrieval_api.server import let_threads_in; let_threads_in(); "
+        "print(sys.getswitchinterval() <= 0.001, gc.get_freeze_count() > 100_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", settings], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "True"]
